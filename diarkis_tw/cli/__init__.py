@@ -1,0 +1,3 @@
+"""
+The diarkis-tw command line, one file per subcommand.
+"""

@@ -1,0 +1,43 @@
+"""
+The Python client: for bots, tests and games in Python.
+"""
+
+from diarkis_tw.client.client import Client, ClientState
+from diarkis_tw.client.connect import connect, connect_to
+from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, parse_endpoint
+from diarkis_tw.constants import CloseCode, NodeState, ServerType, Status
+from diarkis_tw.errors import (
+    DiarkisError,
+    Disconnected,
+    EndpointError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestTimeout,
+    ResponseError,
+)
+from diarkis_tw.wire.keys import SessionKeys
+from diarkis_tw.wire.message import Push, Response
+
+__all__ = [
+    "Client",
+    "ClientState",
+    "CloseCode",
+    "DiarkisError",
+    "Disconnected",
+    "Endpoint",
+    "EndpointError",
+    "LocalProtocolError",
+    "NodeState",
+    "Push",
+    "RemoteProtocolError",
+    "RequestTimeout",
+    "Response",
+    "ResponseError",
+    "ServerType",
+    "SessionKeys",
+    "Status",
+    "ask_endpoint",
+    "connect",
+    "connect_to",
+    "parse_endpoint",
+]

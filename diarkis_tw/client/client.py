@@ -1,0 +1,492 @@
+"""
+A user's connection to a server, kept alive across the failures of networks.
+
+States and rules:
+
+    ============  ================================================================
+    CONNECTING    the first connection is being made, or will be
+    CONNECTED     messages go both ways
+    RECONNECTING  the connection was lost, attempts go on for a while
+    CLOSING       fin was sent, the server's CLOSE is waited for
+    CLOSED        over for good; C{on_disconnected} was called, once
+    ============  ================================================================
+
+  - Which endings lead to RECONNECTING says L{diarkis_tw.client.reconnect}; all
+    others lead to CLOSED, as do CONNECTING's.
+  - A request in flight survives a reconnect: it waits for its answer, which the
+    server keeps, until its own time-out. What was in flight at the moment of the
+    loss may be lost or arrive twice.
+  - While RECONNECTING reliable messages wait, a bounded number of them; unreliable
+    ones are dropped.
+  - Handlers run in order of arrival. Whatever they do, fail included, they cannot
+    disturb the client.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import TracebackType
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from diarkis_tw.client.endpoint import Endpoint
+from diarkis_tw.client.handlers import Handler, Handlers
+from diarkis_tw.client.keep_alive import KeepAlive, node_state
+from diarkis_tw.client.reconnect import RECONNECTING, Backoff
+from diarkis_tw.client.requests import PendingRequests
+from diarkis_tw.client.transport import Transport
+from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType
+from diarkis_tw.errors import Disconnected, LocalProtocolError, RemoteProtocolError
+from diarkis_tw.units import Seconds
+from diarkis_tw.wire.handshake import Terms
+from diarkis_tw.wire.message import Push, Response, decode_server_message, encode_request
+from diarkis_tw.wire.value import encode_value
+
+BUILTIN: Final = 0
+"""Version of the commands that the client itself speaks."""
+
+CLOSE_TIMEOUT: Final[Seconds] = 2.0
+"""How long the server may take to answer fin."""
+
+WAITING_MAX: Final = 256
+"""Reliable messages kept while reconnecting; as many as the server keeps pushes."""
+
+WAITING_MAX_BYTES: Final = 512 * 1024
+"""Their size together; below what a fresh transport takes at once."""
+
+
+class ClientState(Enum):
+    """
+    See L{diarkis_tw.client.client}.
+    """
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Client:
+    """
+    What L{diarkis_tw.client.connect} gives.
+
+    Handlers that are registered before the first C{await} after it miss nothing.
+
+    @ivar uid: the user's id.
+    @ivar endpoint: where it connects to.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        uid: str,
+        *,
+        clock: IReactorTime,
+        make_transport: Callable[[], Transport],
+        reconnect_for: Seconds = 30.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        @param endpoint: where to connect to.
+        @param uid: the user's id.
+        @param clock: measures everything.
+        @param make_transport: makes an unconnected transport.
+        @param reconnect_for: how long a lost connection is tried again, in seconds;
+            0 = not at all.
+        @param jitter: see L{Backoff}.
+        """
+        self.uid = uid
+        self.endpoint = endpoint
+        self._clock = clock
+        self._make_transport = make_transport
+        self._reconnect_for = reconnect_for
+        self._state = ClientState.CONNECTING
+        self._transport: Transport | None = None
+        self._opening: Deferred[None] | None = None
+        self._requests = PendingRequests(clock)
+        self._keep_alive = KeepAlive(clock, self._send_keep_alive, self._server_silent)
+        self._backoff = Backoff(jitter)
+        self._retry: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._node_state: NodeState | None = None
+        self._ending: tuple[CloseCode, str] | None = None
+        self._closing: list[Deferred[None]] = []
+        self._pushes: dict[tuple[int, int], Handlers[[bytes]]] = {}
+        self._any_push = Handlers[[Push]]("push")
+        self._response = Handlers[[Response]]("response")
+        self._reconnecting = Handlers[[]]("reconnecting")
+        self._reconnected = Handlers[[]]("reconnected")
+        self._disconnected = Handlers[[CloseCode]]("disconnected")
+        self._node_states = Handlers[[NodeState]]("node state")
+
+    def __repr__(self) -> str:
+        return f"<Client {self.uid!r} {self._state.value} {self.endpoint}>"
+
+    @property
+    def state(self) -> ClientState:
+        """
+        What the client is doing.
+        """
+        return self._state
+
+    @property
+    def round_trip(self) -> Seconds | None:
+        """
+        The last round trip measured, in seconds; L{None} before the first.
+        """
+        return self._keep_alive.round_trip
+
+    @property
+    def node_state(self) -> NodeState | None:
+        """
+        The node's state as it last said; L{None} before the first word.
+        """
+        return self._node_state
+
+    # Talking
+
+    def request(
+        self,
+        ver: int,
+        cmd: int,
+        payload: bytes | Mapping[str, object] = b"",
+        timeout: Seconds = 5.0,
+    ) -> Deferred[bytes]:
+        """
+        Run a command and wait for its answer.
+
+        @param ver: version of the command, 0..255.
+        @param cmd: number of the command, 0..65535.
+        @param payload: bytes, or a map that is sent as MessagePack.
+        @param timeout: for the answer, in seconds.
+        @return: fires with the payload of an answer with status OK; cancellable.
+
+        @raise ResponseError: the answer's status was BAD or ERR. As all of these
+            it comes through the Deferred.
+        @raise RequestTimeout: there was no answer in time.
+        @raise Disconnected: the client ended for good.
+        @raise LocalProtocolError: the request cannot be sent: a number or the
+            payload is illegal, or too much waits to be sent already.
+        """
+        if self._ending is not None:
+            return fail(Disconnected(*self._ending))
+        try:
+            body = _body(payload)
+            request_id, answer = self._requests.begin(f"command {ver}/{cmd}", timeout)
+        except LocalProtocolError as error:
+            return fail(error)
+        try:
+            if not self._send(encode_request(ver, cmd, request_id, body), True, request_id):
+                raise LocalProtocolError(f"command {ver}/{cmd}: too much waits to be sent")
+        except LocalProtocolError as error:
+            self._requests.fail(request_id, error)
+        return answer
+
+    def send(
+        self,
+        ver: int,
+        cmd: int,
+        payload: bytes | Mapping[str, object] = b"",
+        reliable: bool = True,
+    ) -> bool:
+        """
+        Run a command without waiting; should the server answer nevertheless,
+        L{on_response} handlers get it.
+
+        @param ver: version of the command, 0..255.
+        @param cmd: number of the command, 0..65535.
+        @param payload: bytes, or a map that is sent as MessagePack.
+        @param reliable: false = it may be lost, and is dropped while reconnecting
+            or while the network is slow.
+        @return: false if it was dropped.
+
+        @raise LocalProtocolError: a number or the payload is illegal.
+        """
+        return self._send(encode_request(ver, cmd, 0, _body(payload)), reliable)
+
+    async def ping(self, timeout: Seconds = 5.0) -> Seconds:  # noqa: ASYNC109 - Twisted
+        """
+        Measure a round trip now.
+
+        @param timeout: for the answer, in seconds.
+        @return: the round trip, in seconds.
+
+        @raise RequestTimeout: there was no answer in time.
+        @raise Disconnected: the client ended for good.
+        """
+        began = self._clock.seconds()
+        await self.request(BUILTIN, Builtin.PING, timeout=timeout)
+        self._keep_alive.round_trip = self._clock.seconds() - began
+        return self._keep_alive.round_trip
+
+    # Listening
+
+    def on_push(self, ver: int, cmd: int, handler: Handler[[bytes]]) -> None:
+        """
+        Listen to one kind of push.
+
+        @param ver: of the push.
+        @param cmd: of the push.
+        @param handler: called with the payload. As all handlers it may be sync,
+            async or return a Deferred, and its failure is logged.
+        """
+        self._pushes.setdefault((ver, cmd), Handlers(f"push {ver}/{cmd}")).add(handler)
+
+    def on_any_push(self, handler: Handler[[Push]]) -> None:
+        """
+        Listen to every push of the application and the modules.
+
+        @param handler: called with the L{Push}, after those of L{on_push}.
+        """
+        self._any_push.add(handler)
+
+    def on_response(self, handler: Handler[[Response]]) -> None:
+        """
+        Listen to responses that no request waits for: answers to L{send}, and those
+        that came too late.
+
+        @param handler: called with the L{Response}.
+        """
+        self._response.add(handler)
+
+    def on_reconnecting(self, handler: Handler[[]]) -> None:
+        """
+        Listen to losses of the connection that the client tries to mend.
+
+        @param handler: called without arguments.
+        """
+        self._reconnecting.add(handler)
+
+    def on_reconnected(self, handler: Handler[[]]) -> None:
+        """
+        Listen to connections mended.
+
+        @param handler: called without arguments.
+        """
+        self._reconnected.add(handler)
+
+    def on_disconnected(self, handler: Handler[[CloseCode]]) -> None:
+        """
+        Listen to the end of the client, which comes once, L{close} included.
+
+        @param handler: called with the code.
+        """
+        self._disconnected.add(handler)
+
+    def on_node_state(self, handler: Handler[[NodeState]]) -> None:
+        """
+        Listen to changes of the node's state, OFFLINE above all: it will stop.
+
+        @param handler: called with the new state.
+        """
+        self._node_states.add(handler)
+
+    # Beginning and ending
+
+    def open(self) -> Deferred[None]:
+        """
+        Connect for the first time; L{diarkis_tw.client.connect} does this.
+
+        @return: fires when connected; cancellable.
+
+        @raise Disconnected: it did not come to that.
+        """
+        opening = self._opening = Deferred(self._opening_cancelled)
+        self._attempt()
+        return opening
+
+    def close(self) -> Deferred[None]:
+        """
+        Leave for good. The server forgets the user at once, instead of waiting for
+        a return.
+
+        @return: fires when nothing is left of the connection; 2 seconds for the
+            server's answer and as many for the socket at most.
+        """
+        if self._state is ClientState.CLOSED:
+            return self._close_transport(CloseCode.NORMAL)
+        closed: Deferred[None] = Deferred()
+        self._closing.append(closed)
+        if self._state is ClientState.CONNECTED:
+            self._state = ClientState.CLOSING
+            self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._finish, CloseCode.NORMAL)
+            # Refused, it goes the same way: without the server's answer.
+            self._transport_send(encode_request(BUILTIN, Builtin.FIN, 0, b""), True)
+        elif self._state is not ClientState.CLOSING:
+            self._finish(CloseCode.NORMAL)
+        return closed
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Events of the transport
+
+    def connected(self, terms: Terms) -> None:
+        """
+        The transport is open; see L{diarkis_tw.client.transport.TransportEvents}.
+        """
+        self._state = ClientState.CONNECTED
+        self._stop_timers()
+        self._keep_alive.start(terms)
+        self._send_waiting()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.callback(None)
+        else:
+            self._reconnected.call()
+
+    def message_received(self, message: bytes) -> None:
+        """
+        A message came; see L{diarkis_tw.client.transport.TransportEvents}.
+        """
+        self._backoff.reset()
+        try:
+            found = decode_server_message(message)
+            if isinstance(found, Push):
+                self._push_received(found)
+            elif found.ver == BUILTIN and found.cmd == Builtin.KEEP_ALIVE:
+                self._node_is(self._keep_alive.answered(found.payload))
+            elif not self._requests.answered(found):
+                self._response.call(found)
+        except RemoteProtocolError as error:
+            self._finish(error.code, str(error))
+
+    def closed(self, code: CloseCode | None, reason: str) -> None:
+        """
+        The transport ended; see L{diarkis_tw.client.transport.TransportEvents}.
+        """
+        if self._state is ClientState.CLOSING:
+            self._finish(CloseCode.NORMAL)
+        elif self._state is not ClientState.CONNECTING and code in RECONNECTING:
+            self._lost(reason)
+        else:
+            self._finish(CloseCode.TIMEOUT if code is None else code, reason)
+
+    # Inside
+
+    def _send(self, message: bytes, reliable: bool, request_id: int = 0) -> bool:
+        if self._state is ClientState.CONNECTED:
+            return self._transport_send(message, reliable)
+        if self._state is not ClientState.RECONNECTING or not reliable:
+            return False
+        if (
+            len(self._waiting) >= WAITING_MAX
+            or self._waiting_bytes + len(message) > WAITING_MAX_BYTES
+        ):
+            return False
+        self._waiting.append((request_id, message))
+        self._waiting_bytes += len(message)
+        return True
+
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        self._waiting_bytes = 0
+        for request_id, message in waiting:
+            # A request that was given up meanwhile must not run after all.
+            if not request_id or request_id in self._requests:
+                self._send(message, True, request_id)
+
+    def _transport_send(self, message: bytes, reliable: bool) -> bool:
+        return self._transport is not None and self._transport.send(message, reliable)
+
+    def _send_keep_alive(self, payload: bytes) -> None:
+        message = encode_request(BUILTIN, Builtin.KEEP_ALIVE, 0, payload)
+        # A stream that is merely slow would drop an unreliable one, and the client
+        # would give up a server that is alive.
+        self._transport_send(message, self.endpoint.server_type is not ServerType.UDP)
+
+    def _push_received(self, push: Push) -> None:
+        if push.ver == BUILTIN and push.cmd == Builtin.NODE_STATE:
+            state = node_state(push.payload[0]) if len(push.payload) == 1 else None
+            if state is None:
+                raise RemoteProtocolError("a node state push without a state")
+            self._node_is(state)
+            return
+        handlers = self._pushes.get((push.ver, push.cmd))
+        if handlers is not None:
+            handlers.call(push.payload)
+        self._any_push.call(push)
+
+    def _node_is(self, state: NodeState) -> None:
+        if state is not self._node_state:
+            self._node_state = state
+            self._node_states.call(state)
+
+    def _attempt(self) -> None:
+        self._retry = None
+        self._transport = self._make_transport()
+        self._transport.connect(self.endpoint, self)
+
+    def _server_silent(self, silence: Seconds) -> None:
+        self._close_transport(CloseCode.TIMEOUT)
+        self.closed(CloseCode.TIMEOUT, f"the server did not answer for {silence:g} s")
+
+    def _lost(self, reason: str) -> None:
+        self._keep_alive.stop()
+        if self._state is not ClientState.RECONNECTING:
+            if self._reconnect_for <= 0:
+                self._finish(CloseCode.TIMEOUT, reason)
+                return
+            self._state = ClientState.RECONNECTING
+            self._deadline = self._clock.callLater(
+                self._reconnect_for, self._finish, CloseCode.TIMEOUT, reason
+            )
+            self._retry = self._clock.callLater(self._backoff.next(), self._attempt)
+            self._reconnecting.call()
+        else:
+            self._retry = self._clock.callLater(self._backoff.next(), self._attempt)
+
+    def _finish(self, code: CloseCode, reason: str = "") -> None:
+        if self._state is ClientState.CLOSED:
+            return
+        self._state = ClientState.CLOSED
+        self._ending = (code, reason)
+        self._stop_timers()
+        self._keep_alive.stop()
+        self._waiting.clear()
+        gone = self._close_transport(code)
+        self._requests.fail_all(code, reason)
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.errback(Disconnected(code, reason))
+        else:
+            self._disconnected.call(code)
+        gone.addCallback(self._gone)
+
+    def _gone(self, _: None) -> None:
+        closing, self._closing = self._closing, []
+        for closed in closing:
+            closed.callback(None)
+
+    def _opening_cancelled(self, _: Deferred[None]) -> None:
+        self._opening = None
+        self._finish(CloseCode.NORMAL)
+
+    def _close_transport(self, code: CloseCode) -> Deferred[None]:
+        if self._transport is None:
+            return succeed(None)
+        return self._transport.close(code)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._retry, self._deadline):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._retry = self._deadline = None
+
+
+def _body(payload: bytes | Mapping[str, object]) -> bytes:
+    return payload if isinstance(payload, bytes) else encode_value(payload)

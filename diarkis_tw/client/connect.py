@@ -1,0 +1,156 @@
+"""
+From the address of an endpoint API, or from an endpoint, to a connected client.
+"""
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.client import Agent
+
+from diarkis_tw.client.client import Client
+from diarkis_tw.client.endpoint import Endpoint, ask_endpoint
+from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
+from diarkis_tw.client.tcp import TcpTransport
+from diarkis_tw.client.transport import Transport
+from diarkis_tw.constants import CloseCode, ServerType
+from diarkis_tw.errors import Disconnected, LocalProtocolError
+from diarkis_tw.units import Seconds
+
+
+def connect(
+    base_url: str,
+    uid: str,
+    *,
+    type: ServerType = ServerType.TCP,
+    client_key: str | None = None,
+    data: Mapping[str, object] | None = None,
+    forward_secrecy: bool = True,
+    timeout: Seconds = 10.0,
+    reconnect_for: Seconds = 30.0,
+    reactor: IReactorTCP | None = None,
+) -> Deferred[Client]:
+    """
+    Ask the endpoint API for a user's endpoint and connect to it::
+
+        client = await connect("http://127.0.0.1:7000", "alice")
+        print(await client.request(2, 10, b"hello"))
+        await client.close()
+
+    If the server it names takes no new users any more, the API is asked again, 3
+    times at most.
+
+    @param base_url: of the endpoint API.
+    @param uid: the user's id, 1..128 bytes of UTF-8.
+    @param type: the kind of server wanted.
+    @param client_key: what the server was given as C{DIARKIS_CLIENT_KEY}.
+    @param data: becomes the user's data on the server.
+    @param forward_secrecy: offer an X25519 exchange, so that whoever learns the
+        session's keys later cannot read what was said.
+    @param timeout: for all of it, in seconds.
+    @param reconnect_for: how long a connection lost later is tried again, in
+        seconds; 0 = not at all.
+    @param reactor: L{None} = the process's.
+    @return: fires with the connected client; cancellable.
+
+    @raise EndpointError: the endpoint API gave none.
+    @raise Disconnected: the server refused, or could not be reached in time.
+    @raise LocalProtocolError: the uid cannot be one, or C{type} is not built yet.
+    """
+    reactor = _or_global(reactor)
+    clock = IReactorTime(reactor)
+
+    async def connecting() -> Client:
+        http = HTTPClient(Agent(reactor))
+        backoff = Backoff(random.random)
+        asked = 0
+        while True:
+            endpoint = await ask_endpoint(
+                http, clock, base_url, uid, type, client_key=client_key, data=data
+            )
+            asked += 1
+            try:
+                return await connect_to(
+                    endpoint,
+                    uid,
+                    forward_secrecy=forward_secrecy,
+                    timeout=timeout,
+                    reconnect_for=reconnect_for,
+                    reactor=reactor,
+                )
+            except Disconnected as refusal:
+                if refusal.code not in ASKING_AGAIN or asked > ASK_AGAIN_MAX:
+                    raise
+            await deferLater(clock, backoff.next())
+
+    return _within(timeout, clock, Deferred.fromCoroutine(connecting()))
+
+
+def connect_to(
+    endpoint: Endpoint,
+    uid: str = "",
+    *,
+    forward_secrecy: bool = True,
+    timeout: Seconds = 10.0,
+    reconnect_for: Seconds = 30.0,
+    reactor: IReactorTCP | None = None,
+) -> Deferred[Client]:
+    """
+    Connect to an endpoint that is known already, for instance from the game's own
+    back end.
+
+    @param endpoint: where to, and the session's keys.
+    @param uid: what C{client.uid} shall be; the server knows it from the keys.
+    @param forward_secrecy: see L{connect}.
+    @param timeout: see L{connect}.
+    @param reconnect_for: see L{connect}.
+    @param reactor: see L{connect}.
+    @return: fires with the connected client; cancellable.
+
+    @raise Disconnected: the server refused, or could not be reached in time.
+    @raise LocalProtocolError: the endpoint's kind of server is not built yet.
+    """
+    reactor = _or_global(reactor)
+    clock = IReactorTime(reactor)
+
+    async def connecting() -> Client:
+        client = Client(
+            endpoint,
+            uid,
+            clock=clock,
+            make_transport=_transport_maker(endpoint.server_type, reactor, clock, forward_secrecy),
+            reconnect_for=reconnect_for,
+        )
+        await client.open()
+        return client
+
+    return _within(timeout, clock, Deferred.fromCoroutine(connecting()))
+
+
+def _transport_maker(
+    type: ServerType, reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
+) -> Callable[[], Transport]:
+    if type is not ServerType.TCP:
+        raise LocalProtocolError(f"a client over {type} is not built yet; use TCP")
+    return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+
+
+def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> Deferred[Client]:
+    def too_late(_: object, __: float) -> Failure:
+        return Failure(Disconnected(CloseCode.TIMEOUT, f"no connection within {timeout:g} s"))
+
+    return work.addTimeout(timeout, clock, too_late)
+
+
+def _or_global(reactor: IReactorTCP | None) -> IReactorTCP:
+    if reactor is None:
+        from twisted.internet import reactor as found
+
+        return cast(IReactorTCP, found)
+    return reactor

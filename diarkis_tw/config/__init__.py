@@ -1,0 +1,3 @@
+"""
+Typed, validated settings with the Go doc's JSON keys.
+"""

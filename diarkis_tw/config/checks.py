@@ -1,0 +1,204 @@
+"""
+Rules that more than one key, or the state of this project, has a say in.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from diarkis_tw.config.hosts import is_loopback, is_wildcard
+from diarkis_tw.config.json_file import shown
+from diarkis_tw.config.settings import (
+    HttpSettings,
+    MeshSettings,
+    NodeSettings,
+    Settings,
+    UdpSettings,
+)
+from diarkis_tw.errors import ConfigError
+
+BUILT: Final[Mapping[str, bool]] = {
+    "UDP": False,
+    "TCP": True,
+    "WS": False,
+    "HTTP": True,
+    "CONNECTOR": False,
+    "TLS": False,
+    "worker processes": False,
+    "mesh": False,
+    "public address look-up": False,
+    "cloud": False,
+}
+"""
+What exists. A setting that needs something else is refused, never ignored:
+change False to True here when the thing is built.
+"""
+
+RESERVED_TYPES: Final = ("UDP", "TCP", "WS", "HTTP")
+"""Server types that mean a transport, so that C{node.type} cannot be one."""
+
+
+def check_settings(
+    settings: Settings,
+    origin: str = "configuration",
+    *,
+    built: Mapping[str, bool] = BUILT,
+    cores: int | None = None,
+) -> None:
+    """
+    Hold the settings against the rules.
+
+    @param origin: the file, as errors name it.
+    @param cores: CPU cores of this machine; None = ask the system.
+    @raise ConfigError: the first rule that is broken.
+    """
+    try:
+        _check_serves(settings)
+        _check_built(settings, built)
+        _check_encryption(settings)
+        _check_tls(settings)
+        if settings.udp is not None:
+            _check_workers(settings.udp, cores or os.cpu_count() or 1)
+        _check_node_type(settings)
+        _check_public_host(settings)
+        if settings.http is not None:
+            _check_anonymous(settings.http, settings.client_key)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+
+
+def _check_serves(settings: Settings) -> None:
+    if not settings.transports() and settings.http is None and settings.connector is None:
+        raise ConfigError(
+            "no section starts a server. Add at least one of UDP, TCP, WS, HTTP, CONNECTOR; "
+            '{} as in "TCP": {} takes all defaults.'
+        )
+
+
+def _check_built(settings: Settings, built: Mapping[str, bool]) -> None:
+    for use, feature in _needs(settings).items():
+        if not built[feature]:
+            raise ConfigError(f"{use} is not built yet in this version. Remove it.")
+
+
+def _needs(settings: Settings) -> dict[str, str]:
+    """
+    The settings whose effect is a feature of its own, and that feature.
+    """
+    needs = {f"the section {name}": name for name in settings.transports()}
+    if settings.connector is not None:
+        needs["the section CONNECTOR"] = "CONNECTOR"
+    for name, files in _tls_files(settings).items():
+        for key in files:
+            needs[f"{name}.{key}"] = "TLS"
+    if settings.udp is not None and settings.udp.rcv_workers > 1:
+        needs["UDP.rcvWorkers above 1"] = "worker processes"
+    if settings.mesh != MeshSettings():
+        needs["the section mesh"] = "mesh"
+    if settings.node.public_address_url != NodeSettings().public_address_url:
+        needs["node.publicAddressUrl"] = "public address look-up"
+    if settings.node.endpoint_refresh != NodeSettings().endpoint_refresh:
+        needs["node.endpointRefresh"] = "public address look-up"
+    if settings.cloud is not None:
+        needs[f"DIARKIS_CLOUD_ENV={settings.cloud}"] = "cloud"
+    return needs
+
+
+def _tls_files(settings: Settings) -> dict[str, dict[str, str]]:
+    """
+    The TLS files that are set, by section and key.
+    """
+    sections = {"TCP": settings.tcp, "WS": settings.ws, "HTTP": settings.http}
+    return {
+        name: {
+            key: path
+            for key, path in (
+                ("tlsCertificate", section.tls_certificate),
+                ("tlsPrivateKey", section.tls_private_key),
+            )
+            if path
+        }
+        for name, section in sections.items()
+        if section is not None
+    }
+
+
+def _check_tls(settings: Settings) -> None:
+    for name, files in _tls_files(settings).items():
+        if len(files) == 1:
+            raise ConfigError(
+                f"{name}.tlsCertificate and {name}.tlsPrivateKey need each other, but only "
+                f"{name}.{next(iter(files))} is set. Set both or none."
+            )
+
+
+def _check_encryption(settings: Settings) -> None:
+    sections = {**settings.transports(), "HTTP": settings.http}
+    values = {
+        name: section.enable_encryption for name, section in sections.items() if section is not None
+    }
+    if len(set(values.values())) > 1:
+        listed = ", ".join(f"{shown(value)} in {name}" for name, value in values.items())
+        raise ConfigError(
+            "enableEncryption must be the same in all sections, because the endpoint API tells "
+            f"clients about it; it is {listed}. Make them equal."
+        )
+
+
+def _check_workers(udp: UdpSettings, cores: int) -> None:
+    if udp.rcv_workers > cores:
+        raise ConfigError(
+            f"UDP.rcvWorkers must be at most the number of CPU cores, {cores} on this machine, "
+            f"not {udp.rcv_workers}. Lower it."
+        )
+
+
+def _check_node_type(settings: Settings) -> None:
+    kind = settings.node.type
+    if not kind:
+        return
+    if kind.upper() in RESERVED_TYPES:
+        raise ConfigError(
+            f"node.type must be a word of your own, not {shown(kind)}, which means a transport. "
+            "Leave it out: the sections say what this node serves."
+        )
+    servers = [*settings.transports(), *(["CONNECTOR"] if settings.connector is not None else [])]
+    if len(servers) != 1:
+        found = ", ".join(servers) or "none"
+        raise ConfigError(
+            f"node.type {shown(kind)} needs exactly one of the sections UDP, TCP, WS, CONNECTOR, "
+            f"because clients ask for the type, not for a transport; there is {found}. "
+            "Run one node for each, or leave node.type out."
+        )
+
+
+def _check_public_host(settings: Settings) -> None:
+    if settings.public_host is not None or settings.cloud is not None:
+        return
+    for name, section in settings.transports().items():
+        if section.address and is_wildcard(section.address):
+            raise ConfigError(
+                f"{name}.address {shown(section.address)} means all interfaces, which is no "
+                "address that clients could connect to. Set the environment variable "
+                "DIARKIS_CLOUD_ENV=<host> to the host name or IP address they reach this "
+                "machine by, or bind one address."
+            )
+
+
+def _check_anonymous(http: HttpSettings, client_key: str | None) -> None:
+    if client_key is not None or http.allow_anonymous:
+        return
+    if http.address:
+        if is_loopback(http.address):
+            return
+        place = f"HTTP.address {shown(http.address)}"
+    elif http.nic:
+        # Which address the interface has is not known here.
+        place = f"HTTP.nic {shown(http.nic)}"
+    else:
+        return
+    raise ConfigError(
+        f"{place} lets other machines ask the endpoint API for players' keys, and nothing guards "
+        "it. Set the environment variable DIARKIS_CLIENT_KEY, or HTTP.address to 127.0.0.1, or "
+        "HTTP.allowAnonymous to true if something in front of it guards it."
+    )

@@ -1,0 +1,123 @@
+"""
+What the environment says: C{DIARKIS_CLOUD_ENV}, C{DIARKIS_SHUTDOWN_TIMEOUT},
+C{DIARKIS_CLIENT_KEY}, and any key of a section as
+C{DIARKIS_SET_<SECTION>__<key>}.
+
+Other variables that begin with C{DIARKIS_} are left alone: Kubernetes makes up
+some, for each Service of such a name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from diarkis_tw.config.decode import Given, nearest
+from diarkis_tw.config.fields import keys
+from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
+from diarkis_tw.config.json_file import parse, shown
+from diarkis_tw.config.settings import SECTIONS
+from diarkis_tw.errors import ConfigError
+
+CLOUDS: Final = ("AWS", "GCP", "AZURE", "ALIBABA", "TENCENT", "LINODE")
+
+SET_PREFIX: Final = "DIARKIS_SET_"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """
+    What the environment says, checked as far as it can be without a file.
+
+    @ivar overrides: values by section and key; they win over a file's.
+    """
+
+    public_host: str | None
+    cloud: str | None
+    client_key: str | None = field(repr=False)
+    overrides: Mapping[str, Mapping[str, Given]]
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """
+    Read the variables that concern the settings.
+
+    @raise ConfigError: one of them is wrong.
+    """
+    overrides: dict[str, dict[str, Given]] = {}
+    for variable in sorted(environ):
+        if variable.startswith(SET_PREFIX):
+            section, key = _target(variable)
+            given = Given(_value(environ[variable]), f"environment variable {variable}")
+            overrides.setdefault(section, {})[key] = given
+    timeout = environ.get("DIARKIS_SHUTDOWN_TIMEOUT")
+    if timeout is not None:
+        overrides.setdefault("node", {})["shutdownTimeout"] = Given(
+            _value(timeout), "environment variable DIARKIS_SHUTDOWN_TIMEOUT"
+        )
+    public_host, cloud = _cloud_env(environ.get("DIARKIS_CLOUD_ENV"))
+    client_key = _client_key(environ.get("DIARKIS_CLIENT_KEY"))
+    return Environment(public_host, cloud, client_key, overrides)
+
+
+def _value(text: str) -> object:
+    try:
+        return parse(text)
+    except ValueError:
+        return text
+
+
+def _target(variable: str) -> tuple[str, str]:
+    origin = f"environment variable {ascii(variable)[1:-1]}"
+    section, separator, key = variable.removeprefix(SET_PREFIX).partition("__")
+    if not separator:
+        raise ConfigError(
+            f"{origin}: must be named {SET_PREFIX}<SECTION>__<key>, such as "
+            f"{SET_PREFIX}TCP__port. Rename or unset it."
+        )
+    if section not in SECTIONS:
+        raise ConfigError(
+            f"{origin}: there is no section {shown(section)}. "
+            f"The nearest one is {shown(nearest(section, SECTIONS))}; rename or unset it."
+        )
+    known = keys(SECTIONS[section])
+    if key not in known:
+        raise ConfigError(
+            f"{origin}: {section} has no key {shown(key)}. "
+            f"The nearest one is {shown(nearest(key, known))}; rename or unset it."
+        )
+    return section, key
+
+
+def _cloud_env(text: str | None) -> tuple[str | None, str | None]:
+    """
+    @return: the public host and the cloud, at most one of them.
+    """
+    if text is None:
+        return None, None
+    if text.upper() in CLOUDS:
+        return None, text.upper()
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ip_address(host) is not None and not is_wildcard(host):
+        return host, None
+    if is_host_name(text) and ("." in text or text.lower() == "localhost"):
+        return text, None
+    hint = f" The nearest cloud is {nearest(text, CLOUDS)}." if is_host_name(text) else ""
+    raise ConfigError(
+        "environment variable DIARKIS_CLOUD_ENV: must be the host name or IP address that clients "
+        f"connect to (no port), or one of {', '.join(CLOUDS)}, not {shown(text)}.{hint} "
+        "Correct or unset it."
+    )
+
+
+def _client_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not key or any(character not in _HEADER_CHARACTERS for character in key):
+        raise ConfigError(
+            "environment variable DIARKIS_CLIENT_KEY: must be visible ASCII characters without "
+            "spaces, at least one, because it travels in an HTTP header. Correct or unset it."
+        )
+    return key
+
+
+_HEADER_CHARACTERS: Final = frozenset(map(chr, range(0x21, 0x7F)))

@@ -1,0 +1,3 @@
+"""
+Commands, users and node state, blind to transports: Deferred yes, reactor no.
+"""

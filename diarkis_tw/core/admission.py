@@ -1,0 +1,133 @@
+"""
+Who may connect: the server's half of a handshake, blind to transports.
+
+The checks, in this order, and the code of a refusal:
+
+    version             VERSION
+    sid and HMAC        UNKNOWN for both, so that nobody can probe for sids
+    encryption flag     ENCRYPTION
+    node state          TAKEN, SERVER_OFFLINE: for users who are new
+    all-zero secret     PROTOCOL
+
+See C{docs/protocol.md}, "Session and keys".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
+from diarkis_tw.core.node import Node
+from diarkis_tw.core.user import User, UserState
+from diarkis_tw.core.users import Users
+from diarkis_tw.units import Seconds, milliseconds
+from diarkis_tw.wire.ephemeral import public_key, shared_secret
+from diarkis_tw.wire.handshake import Hello, Terms, encode_accept, verify_hello
+from diarkis_tw.wire.keys import (
+    FLAG_ENCRYPTED,
+    FLAG_EPHEMERAL,
+    NO_EPHEMERAL,
+    ConnectionKeys,
+    HandshakeContext,
+    TransportId,
+    accept_key,
+    connection_keys,
+    connection_secret,
+)
+
+KEEP_ALIVE_MOST: Final[Seconds] = 5.0
+"""Longest keep-alive interval; a third of connectionTTL if that is less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """
+    A client that may come in.
+
+    @ivar accept: the body of ACCEPT.
+    """
+
+    user: User
+    keys: ConnectionKeys
+    accept: bytes
+
+
+class Admission:
+    """
+    Decides about HELLOs of stream transports.
+    """
+
+    def __init__(
+        self, node: Node, users: Users, encryption: bool, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        """
+        @param encryption: C{enableEncryption} of this node.
+        """
+        self._node = node
+        self._users = users
+        self._encryption = encryption
+        self._random_bytes = random_bytes
+
+    def admit(
+        self,
+        transport: TransportId,
+        hello: Hello,
+        header: bytes,
+        body: bytes,
+        accept_header: bytes,
+        ttl: Seconds,
+    ) -> Admitted | CloseCode:
+        """
+        Check a HELLO and make the connection's keys.
+
+        @param header: the record header of the HELLO, which its HMAC covers.
+        @param accept_header: the record header that ACCEPT will have.
+        @param ttl: connectionTTL, told to the client.
+        @return: the refusal's code if the client may not come in.
+        """
+        if hello.version != PROTOCOL_VERSION:
+            return CloseCode.VERSION
+        user = self._users.find_sid(hello.sid)
+        if user is None or not verify_hello(header, body, user.keys.hello_key()):
+            return CloseCode.UNKNOWN
+        if bool(hello.flags & FLAG_ENCRYPTED) != self._encryption:
+            return CloseCode.ENCRYPTION
+        refusal = self._node.refusal()
+        if refusal is not None and user.state is UserState.PENDING:
+            return refusal
+        server_nonce = self._random_bytes(16)
+        shared = b""
+        client_ephemeral = server_ephemeral = NO_EPHEMERAL
+        if hello.flags & FLAG_EPHEMERAL:
+            private = self._random_bytes(32)
+            client_ephemeral = hello.client_ephemeral
+            server_ephemeral = public_key(private)
+            agreed = shared_secret(private, client_ephemeral)
+            if agreed is None:
+                return CloseCode.PROTOCOL
+            shared = agreed
+        context = HandshakeContext(
+            hello.version,
+            hello.flags,
+            transport,
+            hello.client_nonce,
+            server_nonce,
+            client_ephemeral,
+            server_ephemeral,
+        )
+        secret = connection_secret(user.keys.master(), shared)
+        terms = Terms(
+            cid=bytes(8),
+            reset_token=bytes(16),
+            retry_interval=0,
+            ack_delay=0,
+            mtu=0,
+            window=0,
+            connection_ttl=int(ttl),
+            keep_alive=milliseconds(min(ttl / 3, KEEP_ALIVE_MOST)),
+            max_retry=0,
+        )
+        accept = encode_accept(
+            accept_header, server_nonce, server_ephemeral, terms, accept_key(secret, context)
+        )
+        return Admitted(user, connection_keys(secret, context), accept)

@@ -1,0 +1,258 @@
+"""
+Running the chain of one command and answering it.
+
+Rules:
+
+  - Steps run in order. An error ends the chain of this command only.
+  - A returned bytes or mapping is the answer, with status OK.
+  - L{CommandError} = BAD with its code and message; every other error = ERR
+    9999 "internal error", its details only in the log; an unknown pair = BAD 1004.
+  - A request with an id is answered exactly once with that id: by the first
+    answer, else at the end of its chain by OK and an empty body. Further
+    answers go out with id 0.
+  - A step that does not finish at once leaves a L{Turn}; the chain goes on when
+    the turn is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from diarkis_tw.constants import ErrorCode, Status
+from diarkis_tw.core.background import as_deferred
+from diarkis_tw.core.encoded import Body, Encoded
+from diarkis_tw.core.rate import RateLimit
+from diarkis_tw.core.registry import CommandRegistry, Step
+from diarkis_tw.core.request import Request
+from diarkis_tw.errors import CommandError
+
+if TYPE_CHECKING:
+    from diarkis_tw.core.user import User
+
+INTERNAL_ERROR = {"code": int(ErrorCode.INTERNAL), "message": "internal error"}
+
+
+class Dispatcher:
+    """
+    Runs commands of all users of a node.
+
+    @ivar unknown: commands without a handler so far.
+    @ivar refused: commands answered BAD by their handlers.
+    @ivar failed: commands whose handler failed.
+    @ivar dropped: unreliable commands dropped at a full queue or bucket.
+    """
+
+    log = Logger()
+
+    def __init__(self, registry: CommandRegistry, clock: IReactorTime, limit: RateLimit) -> None:
+        self.clock = clock
+        self.limit = limit
+        self._registry = registry
+        self.unknown = 0
+        self.refused = 0
+        self.failed = 0
+        self.dropped = 0
+
+    def run(self, user: User, request: Request) -> bool:
+        """
+        Run a command.
+
+        @return: False if a step has not finished; C{user.inbox.finished} is
+            called when the chain has ended.
+        """
+        steps = self._registry.chain(request.ver, request.cmd)
+        if steps is None:
+            self.unknown += 1
+            message = f"unknown command ver {request.ver} cmd {request.cmd}"
+            error = {"code": int(ErrorCode.UNKNOWN_COMMAND), "message": message}
+            self._answer(user, request, error, Status.BAD)
+            return True
+        return self._go(user, request, steps, 0)
+
+    def resume(self, turn: Turn) -> None:
+        """
+        The unfinished step C{turn} is done.
+        """
+        user = turn.user
+        if turn.error is not None:
+            self._fail(user, turn.request, turn.steps[turn.index - 1], turn.error)
+        elif not self._go(user, turn.request, turn.steps, turn.index):
+            return
+        user.inbox.finished()
+
+    def _go(self, user: User, request: Request, steps: tuple[Step, ...], index: int) -> bool:
+        ver = request.ver
+        cmd = request.cmd
+        body = request.body
+        for step in steps[index:] if index else steps:
+            index += 1
+            try:
+                if step.takes_next:
+                    turn = Turn(self, user, request, steps, index)
+                    result = step.call(ver, cmd, body, user, turn)
+                else:
+                    result = step.call(ver, cmd, body, user)
+                    turn = None
+                if result is not None:
+                    if type(result) is bytes:
+                        self._answer(user, request, result, Status.OK)
+                    elif (work := as_deferred(result)) is None:
+                        self._answer(user, request, _body(result), Status.OK)
+                    else:
+                        turn = turn or Turn(self, user, request, steps, index)
+                        turn.wait_for(work)
+            except Exception:
+                if turn is not None and turn.done:
+                    self.log.failure(
+                        "{handler} failed after it had called next_", handler=step.where
+                    )
+                    error = turn.error
+                if error is not None:
+                    if turn is not None:
+                        turn.done = True
+                    self._fail(user, request, step, error)
+                    return True
+            if turn is not None:
+                if not turn.done:
+                    turn.suspended = True
+                    user.inbox.turn = turn
+                    return False
+                if turn.error is not None:
+                    self._fail(user, request, step, turn.error)
+                    return True
+        if request.id and not request.answered:
+            self._answer(user, request, b"", Status.OK)
+        return True
+
+    def _answer(self, user: User, request: Request, body: Body, status: Status) -> None:
+        request_id = 0 if request.answered else request.id
+        user.send(Encoded(request.ver, request.cmd, body, status, request_id), request.reliable)
+        request.answered = True
+
+    def _fail(self, user: User, request: Request, step: Step, error: Exception) -> None:
+        if isinstance(error, CommandError):
+            self.refused += 1
+            body: dict[str, object] = {"code": error.code, "message": error.message}
+            status = Status.BAD
+        else:
+            self.failed += 1
+            body = dict(INTERNAL_ERROR)
+            status = Status.ERR
+            self.log.failure(
+                "command ver {ver} cmd {cmd} of {uid} failed in {handler}",
+                Failure(error, type(error), error.__traceback__),
+                ver=request.ver,
+                cmd=request.cmd,
+                uid=user.uid,
+                handler=step.where,
+            )
+        if request.id == 0 or not request.answered:
+            self._answer(user, request, body, status)
+
+
+class Turn:
+    """
+    One step that ends when it says so: C{next_}, or a Deferred.
+
+    Call it as C{next_()} or C{next_(error)}; a second call is logged and
+    ignored.
+    """
+
+    __slots__ = (
+        "_dispatcher",
+        "_work",
+        "done",
+        "error",
+        "index",
+        "request",
+        "steps",
+        "suspended",
+        "user",
+    )
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        user: User,
+        request: Request,
+        steps: tuple[Step, ...],
+        index: int,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._work: Deferred[None] | None = None
+        self.user = user
+        self.request = request
+        self.steps = steps
+        self.index = index
+        self.done = False
+        self.suspended = False
+        self.error: Exception | None = None
+
+    @property
+    def where(self) -> str:
+        """
+        The handler that has not finished.
+        """
+        return self.steps[self.index - 1].where
+
+    def __call__(self, error: object = None) -> None:
+        if self.done:
+            self._dispatcher.log.warn("{handler} called next_ again", handler=self.where)
+            return
+        self._end(error)
+
+    def wait_for(self, work: Deferred[object]) -> None:
+        """
+        End when C{work} does.
+        """
+        self._work = work.addCallback(self._answered).addErrback(self._failed)
+
+    def cancel(self) -> None:
+        """
+        Nobody waits for this any more.
+        """
+        self.done = True
+        if self._work is not None:
+            self._work.cancel()
+
+    def _answered(self, result: object) -> None:
+        if self.done:
+            return
+        if result is not None:
+            self._dispatcher._answer(self.user, self.request, _body(result), Status.OK)
+        if not self.steps[self.index - 1].takes_next:
+            self._end(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self.done:
+            self._end(failure.value)
+
+    def _end(self, error: object) -> None:
+        self.done = True
+        if error is not None:
+            self.error = error if isinstance(error, Exception) else CallerError(error)
+        if self.suspended:
+            self._dispatcher.resume(self)
+
+
+class CallerError(Exception):
+    """
+    C{next_} was given something that is not an exception.
+    """
+
+
+def _body(result: object) -> Body:
+    if isinstance(result, Mapping | bytes):
+        return result
+    if isinstance(result, bytearray | memoryview):
+        return bytes(result)
+    raise TypeError(
+        f"a handler returns None, bytes or a mapping, not {type(result).__name__}"
+        + ("; encode the text" if isinstance(result, str) else "")
+    )

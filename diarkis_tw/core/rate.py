@@ -1,0 +1,101 @@
+"""
+How many commands a user may send.
+
+Rules:
+
+  - A token bucket a user: C{rate} tokens a second, C{BURST} at most. A command
+    takes one. It is refilled only when it is empty, so that a command costs
+    one subtraction.
+  - With no token left an unreliable command is dropped; a reliable one runs,
+    and its connection then waits unread until there is a token again.
+  - A user whose bucket never filled up again for C{PATIENCE} seconds is
+    closed with RATE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from diarkis_tw.constants import CloseCode
+from diarkis_tw.core.background import background
+from diarkis_tw.units import Seconds
+
+if TYPE_CHECKING:
+    from diarkis_tw.core.inbox import Inbox
+
+BURST: Final = 256
+"""Commands at once: a full command queue, or a quarter of a second at the default rate."""
+
+PATIENCE: Final[Seconds] = 10.0
+"""How long a user may press against the limit."""
+
+TICK: Final[Seconds] = 0.05
+"""How often waiting users are looked at: 50 tokens of the default rate."""
+
+
+class RateLimit:
+    """
+    The command rate of all users of a node.
+    """
+
+    def __init__(self, clock: IReactorTime, rate: float) -> None:
+        """
+        @param rate: commands per second and user; 0 = no limit.
+        """
+        self._clock = clock
+        self._rate = rate
+        self._waiting: dict[Inbox, None] = {}
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = clock
+
+    def first_tokens(self) -> float:
+        """
+        What a new user starts with.
+        """
+        return BURST if self._rate else float("inf")
+
+    def refill(self, inbox: Inbox) -> bool:
+        """
+        Fill an empty bucket with what its user has earned since the last time.
+
+        @return: whether there is a whole token.
+        """
+        now = self._clock.seconds()
+        tokens = inbox.tokens + (now - inbox.refilled_at) * self._rate
+        inbox.refilled_at = now
+        if tokens >= BURST:
+            tokens = BURST
+            inbox.over_since = None
+        inbox.tokens = tokens
+        return tokens >= 1
+
+    def wait(self, inbox: Inbox) -> None:
+        """
+        Release C{inbox} once it has a token.
+        """
+        if inbox.over_since is None:
+            inbox.over_since = self._clock.seconds()
+        self._waiting[inbox] = None
+        if not self._ticking.running:
+            background("the command rate", self._ticking.start(TICK, now=False))
+
+    def forget(self, inbox: Inbox) -> None:
+        """
+        The user is gone.
+        """
+        self._waiting.pop(inbox, None)
+
+    def _tick(self) -> None:
+        now = self._clock.seconds()
+        for inbox in list(self._waiting):
+            if inbox.over_since is not None and now - inbox.over_since >= PATIENCE:
+                self._waiting.pop(inbox, None)
+                inbox.overrun(CloseCode.RATE)
+            elif self.refill(inbox):
+                self._waiting.pop(inbox, None)
+                inbox.earned()
+        if not self._waiting:
+            self._ticking.stop()

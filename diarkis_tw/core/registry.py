@@ -1,0 +1,179 @@
+"""
+Which handlers run for a command.
+
+Rules:
+
+  - Handlers of one C{(ver, cmd)} run in order of registration, after the hooks.
+  - Versions 0 and 1 are the server's own; the application has 2..255.
+  - Nothing is registered after start, so that chains are computed once.
+  - A handler's form is recognised once, at registration, by the number of its
+    parameters: C{f(ver, cmd, payload, user)} is done when it returns (or its
+    Deferred or coroutine is done), C{f(ver, cmd, payload, user, next_)} when
+    it calls C{next_()}. Hooks are C{f(user)} or C{f(user, next_)}.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import TypeAlias
+
+from diarkis_tw.constants import BUILTIN_VERSIONS, Builtin
+from diarkis_tw.errors import RegistrationError
+
+Handler: TypeAlias = Callable[..., object]
+
+COMMAND_FORMS = "f(ver, cmd, payload, user) or f(ver, cmd, payload, user, next_)"
+HOOK_FORMS = "f(user) or f(user, next_)"
+
+
+class Step:
+    """
+    One handler or hook of a chain.
+
+    @ivar call: called with ver, cmd, payload, user and, if C{takes_next}, next_.
+    @ivar where: the function's name, file and line, for the log.
+    """
+
+    __slots__ = ("call", "takes_next", "where")
+
+    def __init__(self, call: Handler, takes_next: bool, where: str) -> None:
+        self.call = call
+        self.takes_next = takes_next
+        self.where = where
+
+
+class CommandRegistry:
+    """
+    The one registry of a node, shared by all transports.
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[int, list[Step]] = {}
+        self._hooks: list[Step] = []
+        self._chains: dict[int, tuple[Step, ...]] | None = None
+
+    def handle(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        Register a handler of the application. Go: C{server.HandleCommand}.
+
+        @param ver: 2..255.
+        @param cmd: 0..65535.
+        @raise RegistrationError: a number out of range, a built-in version, a
+            handler of another form, or the server has started.
+        """
+        _check_pair(ver, cmd)
+        if ver in BUILTIN_VERSIONS:
+            raise RegistrationError(
+                f"command version {ver} belongs to the server; "
+                f"register {_name(handler)} with a version from 2 to 255"
+            )
+        self._add(ver, cmd, _step(handler, 4, COMMAND_FORMS))
+
+    def handle_builtin(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        Register a command of the server itself, in version 0 or 1.
+        """
+        _check_pair(ver, cmd)
+        self._add(ver, cmd, _step(handler, 4, COMMAND_FORMS))
+
+    def hook(self, handler: Handler) -> None:
+        """
+        Run C{handler} before the handlers of every command, built-in ones and
+        keep-alive included (fin, which is not queued, excepted).
+        Go: C{server.HookAllCommands}.
+
+        @raise RegistrationError: wrong form, or the server has started.
+        """
+        self._check_open(handler)
+        self._hooks.append(_user_step(handler))
+
+    def on_keep_alive(self, handler: Handler) -> None:
+        """
+        Run C{handler} on every keep-alive, once it has been answered.
+        Go: C{server.OnKeepAlive}.
+
+        @raise RegistrationError: wrong form, or the server has started.
+        """
+        self._add(0, Builtin.KEEP_ALIVE, _user_step(handler))
+
+    def is_duplicate(self, ver: int, cmd: int) -> bool:
+        """
+        Whether the pair has a handler. Go: C{server.IsCommandDuplicate}.
+        """
+        return (ver << 16 | cmd) in self._steps
+
+    def freeze(self) -> None:
+        """
+        Compute the chains; no registration afterwards.
+        """
+        hooks = tuple(self._hooks)
+        self._chains = {pair: hooks + tuple(steps) for pair, steps in self._steps.items()}
+
+    def chain(self, ver: int, cmd: int) -> tuple[Step, ...] | None:
+        """
+        The hooks and handlers of a pair; L{None} for an unknown one.
+        """
+        chains = self._chains
+        return None if chains is None else chains.get(ver << 16 | cmd)
+
+    def _add(self, ver: int, cmd: int, step: Step) -> None:
+        self._check_open(step.call, step.where)
+        self._steps.setdefault(ver << 16 | cmd, []).append(step)
+
+    def _check_open(self, handler: Handler, where: str = "") -> None:
+        if self._chains is not None:
+            raise RegistrationError(
+                f"{where or _name(handler)} comes too late: "
+                "handlers are registered in setup(server), before the server starts"
+            )
+
+
+def _check_pair(ver: object, cmd: object) -> None:
+    for name, number, most in (("ver", ver, 0xFF), ("cmd", cmd, 0xFFFF)):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise RegistrationError(f"{name} is an integer from 0 to {most}, not {number!r}")
+        if not 0 <= number <= most:
+            raise RegistrationError(f"{name} is from 0 to {most}, not {number}")
+
+
+def _step(handler: Handler, parameters: int, forms: str) -> Step:
+    if not callable(handler):
+        raise RegistrationError(f"a handler is a function {forms}, not {handler!r}")
+    count = _parameter_count(handler)
+    if count not in (parameters, parameters + 1):
+        found = "any number of parameters" if count is None else f"{count} parameter(s)"
+        raise RegistrationError(f"{_name(handler)} takes {found}; a handler is {forms}")
+    return Step(handler, count == parameters + 1, _name(handler))
+
+
+def _user_step(handler: Handler) -> Step:
+    step = _step(handler, 1, HOOK_FORMS)
+    if step.takes_next:
+        step.call = lambda ver, cmd, payload, user, next_: handler(user, next_)
+    else:
+        step.call = lambda ver, cmd, payload, user: handler(user)
+    return step
+
+
+def _parameter_count(handler: Handler) -> int | None:
+    """
+    How many positional arguments C{handler} needs; L{None} if that varies.
+    """
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    if any(p.kind is p.KEYWORD_ONLY for p in required):
+        return None
+    return len(required)
+
+
+def _name(handler: object) -> str:
+    function = inspect.unwrap(handler) if callable(handler) else handler
+    code = getattr(function, "__code__", None) or getattr(
+        getattr(function, "__func__", None), "__code__", None
+    )
+    name = getattr(function, "__qualname__", repr(function))
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name

@@ -1,0 +1,212 @@
+"""
+A player known to this node.
+
+States, and what moves a user from one to the next:
+
+    PENDING     the endpoint API made it         -> CONNECTED first authentic packet
+                                                 -> GONE      30 s passed, or a newer one
+    CONNECTED   has a live connection            -> AWAY      connection lost
+                                                 -> GONE      fin, kick, fault, replaced
+    AWAY        keeps data, rooms and waiting    -> CONNECTED same sid again
+                messages for C{reconnectGrace}   -> GONE      grace over
+    GONE        the sid is dead (UNKNOWN)
+
+L{diarkis_tw.core.users} makes these moves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from diarkis_tw.constants import CloseCode, ServerType, Status
+from diarkis_tw.core.connection import Connection
+from diarkis_tw.core.encoded import Body, Encoded
+from diarkis_tw.core.inbox import Inbox
+from diarkis_tw.core.request import Request
+from diarkis_tw.units import Seconds
+from diarkis_tw.wire.keys import SessionKeys
+
+if TYPE_CHECKING:
+    from diarkis_tw.core.users import Users
+
+WAITING_LIMIT: Final = 256
+"""Reliable messages kept for a user who is away."""
+
+
+class UserState(Enum):
+    """
+    See the module's table.
+    """
+
+    PENDING = "PENDING"
+    CONNECTED = "CONNECTED"
+    AWAY = "AWAY"
+    GONE = "GONE"
+
+
+class User:
+    """
+    A player: identity, data, and the way to send to it. Go: C{user.User}.
+
+    @ivar uid: the game's id of the player.
+    @ivar data: whatever the application keeps of the player; set at first by
+        the POST to the endpoint API.
+    @ivar latency: last round trip that the client measured, in milliseconds;
+        L{None} before the first.
+    @ivar connection: the live connection, L{None} while there is none.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_users",
+        "_waiting",
+        "connection",
+        "data",
+        "expires_at",
+        "inbox",
+        "keys",
+        "latency",
+        "server_type",
+        "state",
+        "uid",
+    )
+
+    def __init__(
+        self,
+        users: Users,
+        uid: str,
+        keys: SessionKeys,
+        server_type: str,
+        data: dict[str, object],
+        expires_at: Seconds,
+    ) -> None:
+        self._users = users
+        self.uid = uid
+        self.keys = keys
+        self.server_type = server_type
+        self.data = data
+        self.state = UserState.PENDING
+        self.expires_at = expires_at
+        self.connection: Connection | None = None
+        self.latency: int | None = None
+        self.inbox = Inbox(self, users.dispatcher)
+        self._waiting: deque[Encoded] | None = None
+
+    def __repr__(self) -> str:
+        return f"<User {self.uid} {self.state.value}>"
+
+    @property
+    def sid(self) -> str:
+        """
+        The session id, as 32 hex digits.
+        """
+        return self.keys.sid.hex()
+
+    @property
+    def request(self) -> Request | None:
+        """
+        The command whose handlers are running; L{None} outside of handlers.
+        """
+        return self.inbox.running
+
+    @property
+    def address(self) -> str | None:
+        """
+        The client's C{ip:port}; L{None} while there is no connection.
+        """
+        return None if self.connection is None else self.connection.address
+
+    @property
+    def transport(self) -> ServerType | None:
+        """
+        The kind of the live connection; L{None} while there is none.
+        """
+        return None if self.connection is None else self.connection.type
+
+    def server_respond(
+        self,
+        payload: Body,
+        ver: int,
+        cmd: int,
+        status: Status = Status.OK,
+        reliable: bool = True,
+    ) -> bool:
+        """
+        Answer a command. Go: C{userData.ServerRespond}.
+
+        The first answer to the running command carries its request id.
+
+        @return: False if the message was dropped or refused.
+        @raise LocalProtocolError: a number out of range, or a value that
+            cannot be encoded.
+        """
+        request = self.inbox.running
+        if request is None or request.answered or request.ver != ver or request.cmd != cmd:
+            return self.send(Encoded(ver, cmd, payload, Status(status)), reliable)
+        sent = self.send(Encoded(ver, cmd, payload, Status(status), request.id), reliable)
+        request.answered = True
+        return sent
+
+    def server_push(self, ver: int, cmd: int, payload: Body = b"", reliable: bool = True) -> bool:
+        """
+        Send a message that answers nothing. Go: C{userData.ServerPush}.
+
+        @return: False if the message was dropped or refused.
+        @raise LocalProtocolError: as for L{server_respond}.
+        """
+        return self.send(Encoded(ver, cmd, payload), reliable)
+
+    def send(self, encoded: Encoded, reliable: bool) -> bool:
+        """
+        Send a prepared message; while the user is away a reliable one waits.
+
+        @return: False if the message was dropped or refused.
+        """
+        connection = self.connection
+        if connection is not None:
+            return connection.send(encoded, reliable)
+        if self.state is not UserState.AWAY or not reliable:
+            return False
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = deque()
+        if len(waiting) >= WAITING_LIMIT:
+            return False
+        encoded.check()
+        waiting.append(encoded)
+        return True
+
+    def disconnect(self) -> None:
+        """
+        Kick the user: the session ends at once. Go: C{userData.Disconnect}.
+        """
+        self.remove(CloseCode.KICKED)
+
+    def leave(self) -> None:
+        """
+        The user said goodbye.
+        """
+        self.remove(CloseCode.NORMAL)
+
+    def remove(self, code: CloseCode) -> None:
+        """
+        End the session for good.
+        """
+        self._users.remove(self, code)
+
+    def flush_waiting(self) -> None:
+        """
+        Send what waited while the user was away.
+        """
+        waiting, self._waiting = self._waiting, None
+        while waiting and self.connection is not None:
+            self.connection.send(waiting.popleft(), True)
+
+    def forget(self) -> None:
+        """
+        Drop everything that a session that is gone needs no more.
+        """
+        self._waiting = None
+        self.inbox.cancel()

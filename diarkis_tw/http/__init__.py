@@ -1,0 +1,3 @@
+"""
+The endpoint API and health check on twisted.web.
+"""

@@ -1,0 +1,166 @@
+"""
+The endpoint API: a player's way in.
+
+    GET or POST /endpoint/type/{UDP|TCP|WS|custom}/user/{uid, percent-encoded}
+
+It picks the least busy node of that type, has it make the user, and answers
+where to connect and with which keys: C{docs/protocol.md}, "Session and keys".
+
+Checks, in this order: client key (401), type (404), uid and body (400), a node
+that takes the user (503).
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from diarkis_tw.config.settings import HttpSettings
+from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, NodeState, ServerType
+from diarkis_tw.core.creation import CreateUser, CreateUserReply, UserMade, UserRefused
+from diarkis_tw.errors import MeshError
+from diarkis_tw.http.json_resource import ApiError, BoundedRequest, JsonResource
+from diarkis_tw.mesh.interface import Mesh, NodeInfo, PublicEndpoint
+
+TRANSPORTS: Final = frozenset(kind.value for kind in ServerType)
+V1: Final = b"v1"
+"""Value of the request header ResponseVersion that asks for the older form."""
+
+Form: TypeAlias = Callable[[str, PublicEndpoint], dict[str, object]]
+"""Says where to connect, in one of the two forms."""
+
+
+class EndpointResource(JsonResource):
+    """
+    C{/endpoint}.
+    """
+
+    log = Logger()
+    methods = (b"GET", b"POST")
+
+    def __init__(self, mesh: Mesh, settings: HttpSettings, client_key: str | None) -> None:
+        """
+        @param client_key: what the header ClientKey must say; L{None} = nothing.
+        """
+        super().__init__(settings.allow_origin)
+        self._mesh = mesh
+        self._timeout = settings.timeout
+        self._encryption = settings.enable_encryption
+        self._client_key = client_key
+
+    def answer(self, request: BoundedRequest) -> object:
+        """
+        Make a user on a node.
+        """
+        self._check_client_key(request)
+        server_type, uid = self._parse_path(request.postpath)
+        data = _parse_data(request.body()) if request.method == b"POST" else {}
+        node = self._choose(server_type)
+        endpoint = node.endpoints[server_type]
+        create = CreateUser(uid, server_type, data, self._encryption)
+        made: Deferred[CreateUserReply] = self._mesh.request(
+            node.address, create, CreateUserReply, self._timeout
+        )
+        form = _v1_form if request.getHeader(b"ResponseVersion") == V1 else _form
+        return made.addCallbacks(
+            lambda reply: self._describe(reply, server_type, endpoint, form), self._unreachable
+        )
+
+    def _check_client_key(self, request: BoundedRequest) -> None:
+        if self._client_key is None:
+            return
+        given = request.requestHeaders.getRawHeaders(b"ClientKey") or [b""]
+        if not hmac.compare_digest(given[0], self._client_key.encode()):
+            raise ApiError(401, "client_key", "The header ClientKey is missing or wrong.")
+
+    def _parse_path(self, path: list[bytes] | None) -> tuple[str, str]:
+        match path:
+            case [b"type", raw_type, b"user", raw_uid]:
+                pass
+            case _:
+                form = "/endpoint/type/{UDP|TCP|WS}/user/{uid}"
+                raise ApiError(404, "not_found", f"The endpoint API has the form {form}.")
+        server_type = raw_type.decode("utf-8", "replace")
+        if server_type.upper() in TRANSPORTS:
+            server_type = server_type.upper()
+        elif not any(server_type in node.endpoints for node in self._mesh.nodes()):
+            raise ApiError(
+                404,
+                "unknown_type",
+                f"There is no server type {server_type[:32]!r}: ask for "
+                f"{', '.join(sorted(TRANSPORTS))} or a type that a node is configured with.",
+            )
+        try:
+            uid = raw_uid.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ApiError(400, "bad_uid", "The uid is not UTF-8, percent-encoded.") from None
+        if not 1 <= len(raw_uid) <= UID_MAX_BYTES:
+            raise ApiError(
+                400, "bad_uid", f"A uid has 1 to {UID_MAX_BYTES} bytes, not {len(raw_uid)}."
+            )
+        return server_type, uid
+
+    def _choose(self, server_type: str) -> NodeInfo:
+        offering = [node for node in self._mesh.nodes() if server_type in node.endpoints]
+        free = [node for node in offering if node.state is NodeState.ONLINE]
+        if free:
+            return min(free, key=lambda node: node.ccu)
+        if not offering:
+            raise ApiError(503, "no_node", f"No {server_type} server is running.")
+        states = sorted({node.state.value for node in offering})
+        raise ApiError(
+            503,
+            "no_node",
+            f"No {server_type} server takes new users at present: {', '.join(states)}.",
+        )
+
+    def _describe(
+        self, reply: CreateUserReply, server_type: str, endpoint: PublicEndpoint, form: Form
+    ) -> dict[str, object]:
+        match reply.outcome:
+            case UserRefused(reason, message):
+                raise ApiError(503, reason, message)
+            case UserMade() as made:
+                return form(server_type, endpoint) | {
+                    "sid": made.sid.hex(),
+                    "encryptionKey": made.encryption_key.hex(),
+                    "encryptionIV": made.encryption_iv.hex(),
+                    "encryptionMacKey": made.encryption_mac_key.hex(),
+                    "protocol": PROTOCOL_VERSION,
+                    "encryption": self._encryption,
+                    "tls": endpoint.tls,
+                    "expiresIn": made.expires_in,
+                }
+
+    def _unreachable(self, failure: Failure) -> None:
+        failure.trap(MeshError)
+        self.log.warn("a user could not be made: {reason}", reason=str(failure.value))
+        raise ApiError(503, "no_answer", "The game server did not answer in time; try again.")
+
+
+def _form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
+    return {
+        "serverType": server_type,
+        "serverHost": endpoint.host,
+        "serverPort": endpoint.port,
+    }
+
+
+def _v1_form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return {server_type: f"{host}:{endpoint.port}"}
+
+
+def _parse_data(body: bytes) -> dict[str, object]:
+    if not body:
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(
+            400, "bad_body", f"The body must be a JSON object, the user's data: {error}."
+        ) from None

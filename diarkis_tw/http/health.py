@@ -1,0 +1,31 @@
+"""
+C{GET /healthcheck}: whether this process serves, for load balancers and
+Kubernetes probes.
+
+It answers 200 whatever the operator made of the node, so that a node that is
+TAKEN or drains is not killed as sick, and 503 only before it serves.
+"""
+
+from diarkis_tw.constants import NodeState
+from diarkis_tw.core.node import Node
+from diarkis_tw.http.json_resource import ApiError, BoundedRequest, JsonResource
+
+
+class HealthResource(JsonResource):
+    """
+    C{/healthcheck}.
+    """
+
+    def __init__(self, node: Node, allow_origin: str) -> None:
+        super().__init__(allow_origin)
+        self._node = node
+
+    def answer(self, request: BoundedRequest) -> object:
+        """
+        The node's state.
+        """
+        if request.postpath:
+            return super().answer(request)
+        if self._node.state is NodeState.STARTING:
+            raise ApiError(503, "starting", "The node is starting.")
+        return {"status": "ok", "state": self._node.state.value}

@@ -1,0 +1,3 @@
+"""
+How nodes reach each other: the interface, and one implementation a file.
+"""

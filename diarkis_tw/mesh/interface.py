@@ -1,0 +1,115 @@
+"""
+What a mesh is: how nodes know of each other and talk.
+
+Messages are frozen C{msgspec.Struct}s; the class of a message is its topic. A
+node handles a class of messages with one handler, which answers requests with
+another such struct. Layers above depend on L{Mesh} only, so that one process
+(L{diarkis_tw.mesh.local}) and many nodes behave alike.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from diarkis_tw.constants import NodeState
+from diarkis_tw.units import Seconds
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+Reply = TypeVar("Reply", bound=msgspec.Struct)
+
+REQUEST_TIMEOUT: Seconds = 5.0
+"""How long a request between nodes waits for its answer."""
+
+
+class PublicEndpoint(msgspec.Struct, frozen=True):
+    """
+    Where clients reach one server of a node.
+    """
+
+    host: str
+    port: int
+    transport: str
+    """C{UDP}, C{TCP} or C{WS}."""
+    tls: bool = False
+
+
+class NodeInfo(msgspec.Struct, frozen=True):
+    """
+    What a node tells the others about itself.
+    """
+
+    address: str
+    state: NodeState
+    endpoints: dict[str, PublicEndpoint] = {}
+    """By server type as in the endpoint API: UDP, TCP, WS or a custom word."""
+    ccu: int = 0
+    """Concurrent connected users."""
+    encryption: bool = True
+
+
+class Mesh(Protocol):
+    """
+    The other nodes, and this one among them.
+    """
+
+    @property
+    def node_address(self) -> str:
+        """
+        The address by which other nodes reach this one.
+        """
+
+    def join(self, describe: Callable[[], NodeInfo]) -> None:
+        """
+        Enter the mesh.
+
+        @param describe: called whenever the mesh tells others of this node.
+        """
+
+    def leave(self) -> None:
+        """
+        Leave the mesh: other nodes forget this one at once.
+        """
+
+    def updated(self) -> None:
+        """
+        Say that C{describe} would answer differently now.
+        """
+
+    def nodes(self) -> Iterable[NodeInfo]:
+        """
+        All living nodes, this one included once it has joined.
+        """
+
+    def handle(
+        self, topic: type[Message], handler: Callable[[Message], Reply | Awaitable[Reply] | None]
+    ) -> None:
+        """
+        Handle the messages of one class. At most one handler a class.
+        """
+
+    def send(self, node_address: str, message: msgspec.Struct) -> None:
+        """
+        Send without an answer; an unknown node drops it.
+        """
+
+    def request(
+        self,
+        node_address: str,
+        message: msgspec.Struct,
+        reply: type[Reply],
+        timeout: Seconds = REQUEST_TIMEOUT,
+    ) -> "Deferred[Reply]":
+        """
+        Send and wait for the answer.
+
+        @param reply: the class that the answer must have.
+        @raise MeshError: (the Deferred fails) unknown node, no handler, an
+            answer of another class, a failing handler, or no answer in time.
+        """
+
+    def broadcast(self, message: msgspec.Struct) -> None:
+        """
+        Send to every I{other} node.
+        """

@@ -1,0 +1,3 @@
+"""
+Built-in commands, on core and mesh only.
+"""

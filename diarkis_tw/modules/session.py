@@ -1,0 +1,37 @@
+"""
+The built-in commands that every session has: keep-alive and ping.
+
+fin (ver 0 cmd 0) is not here: it passes by the queue, see
+L{diarkis_tw.core.inbox}.
+"""
+
+from diarkis_tw.constants import NODE_STATE_BYTE, Builtin, ErrorCode, NodeState
+from diarkis_tw.core.node import Node
+from diarkis_tw.core.registry import CommandRegistry
+from diarkis_tw.core.user import User
+from diarkis_tw.errors import CommandError, RemoteProtocolError
+from diarkis_tw.wire.keep_alive import decode_keep_alive_request, encode_keep_alive_response
+
+
+class SessionCommands:
+    """
+    Keep-alive (ver 0 cmd 1) and ping (ver 0 cmd 3).
+    """
+
+    def __init__(self, registry: CommandRegistry, node: Node) -> None:
+        self._node = node
+        registry.handle_builtin(0, Builtin.KEEP_ALIVE, self._keep_alive)
+        registry.handle_builtin(0, Builtin.PING, self._ping)
+
+    def _keep_alive(self, ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+        try:
+            time, round_trip = decode_keep_alive_request(payload)
+        except RemoteProtocolError as error:
+            raise CommandError(ErrorCode.INVALID_PARAMETERS, str(error)) from None
+        if round_trip is not None:
+            user.latency = round_trip
+        state = NODE_STATE_BYTE.get(self._node.state, NODE_STATE_BYTE[NodeState.OFFLINE])
+        return encode_keep_alive_response(time, state, "")
+
+    def _ping(self, ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+        return payload

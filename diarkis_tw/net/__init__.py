@@ -1,0 +1,3 @@
+"""
+Listening: interface addresses and the upward port search.
+"""

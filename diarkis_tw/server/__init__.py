@@ -1,0 +1,40 @@
+"""
+The public face for applications: what a game imports.
+"""
+
+from diarkis_tw.constants import CloseCode, NodeState, ServerType, Status
+from diarkis_tw.core.encoded import Body
+from diarkis_tw.core.request import Request
+from diarkis_tw.core.user import User, UserState
+from diarkis_tw.errors import (
+    CommandError,
+    ConfigError,
+    DiarkisError,
+    LocalProtocolError,
+    RegistrationError,
+    RemoteProtocolError,
+    StartError,
+)
+from diarkis_tw.server.server import Server
+from diarkis_tw.wire.value import decode_value, encode_value
+
+__all__ = [
+    "Body",
+    "CloseCode",
+    "CommandError",
+    "ConfigError",
+    "DiarkisError",
+    "LocalProtocolError",
+    "NodeState",
+    "RegistrationError",
+    "RemoteProtocolError",
+    "Request",
+    "Server",
+    "ServerType",
+    "StartError",
+    "Status",
+    "User",
+    "UserState",
+    "decode_value",
+    "encode_value",
+]

@@ -1,0 +1,104 @@
+"""
+Where clients reach this node: what is bound, under the name that is announced.
+"""
+
+from collections.abc import Mapping
+
+from diarkis_tw.config.hosts import is_wildcard
+from diarkis_tw.constants import ServerType
+from diarkis_tw.errors import ConfigError
+from diarkis_tw.mesh.interface import PublicEndpoint
+from diarkis_tw.net.stream_listener import StreamListener
+
+
+def host_port(host: str, port: int) -> str:
+    """
+    C{host:port}, with brackets around an IPv6 address.
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Endpoints:
+    """
+    Bound and announced addresses of the client transports.
+    """
+
+    def __init__(self, public_host: str | None, listeners: Mapping[str, StreamListener]) -> None:
+        """
+        @param public_host: the host that clients are told; L{None} = the bound one.
+        @param listeners: by section; those of client transports count.
+        """
+        self._listeners = listeners
+        self._host = public_host
+        self._explicit: dict[ServerType, tuple[str, int]] = {}
+
+    def announce(self, address: str, kinds: list[ServerType], kind: ServerType | None) -> None:
+        """
+        Set what clients are told. Go: C{server.SetPublicEndPoint}.
+
+        @param address: C{host}, which serves all kinds with their bound ports,
+            or C{host:port}, for one kind.
+        @param kinds: the kinds that this server has.
+        @param kind: which one C{host:port} is for; needed if there are several.
+        @raise ConfigError: the address is none, or it is not clear which kind is meant.
+        """
+        host, port = _parse(address)
+        if port is None:
+            self._host = host
+            return
+        if kind is None:
+            if len(kinds) != 1:
+                raise ConfigError(
+                    f"set_public_endpoint({address!r}): say which kind it is for, "
+                    f"as in type=ServerType.{kinds[0] if kinds else 'TCP'}"
+                )
+            kind = kinds[0]
+        self._explicit[kind] = (host, port)
+
+    def public(self, kind: ServerType) -> tuple[str, int]:
+        """
+        The host and port that clients of that kind are told.
+
+        @raise ConfigError: that kind is not bound.
+        """
+        if kind in self._explicit:
+            return self._explicit[kind]
+        listener = self._listeners.get(kind.value)
+        if listener is None or not listener.port:
+            raise ConfigError(f"this server has no {kind} address: it is not bound")
+        host, port = listener.host, listener.port
+        if self._host is None and is_wildcard(host):
+            raise ConfigError(
+                f"{kind}: {host} is no address that a client can connect to; "
+                "set DIARKIS_CLOUD_ENV=<host> to the one that it can"
+            )
+        return self._host or host, port
+
+    def describe(self, custom_type: str) -> dict[str, PublicEndpoint]:
+        """
+        What the mesh is told.
+
+        @param custom_type: C{node.type}; it takes the place of the one kind.
+        """
+        return {
+            custom_type or kind.value: PublicEndpoint(*self.public(kind), kind.value)
+            for kind in ServerType
+            if kind.value in self._listeners
+        }
+
+
+def _parse(address: str) -> tuple[str, int | None]:
+    host, bracket, rest = address.rpartition("]")
+    if bracket:
+        host, port_text = host.lstrip("["), rest.removeprefix(":")
+    elif address.count(":") == 1:
+        host, _, port_text = address.partition(":")
+    else:
+        host, port_text = address, ""
+    if not host or any(c.isspace() or c == "/" for c in host):
+        raise ConfigError(f"{address!r} is neither a host nor host:port")
+    if not port_text:
+        return host, None
+    if not port_text.isdecimal() or not 1 <= int(port_text) <= 65535:
+        raise ConfigError(f"{address!r}: a port is from 1 to 65535")
+    return host, int(port_text)

@@ -1,0 +1,309 @@
+"""
+The Go doc's API as one object.
+
+A server is put together before it starts: set it up as the kinds it shall be,
+register commands and callbacks, then hand L{Server.service} to Twisted. With
+C{twistd diarkis} all but the registering is done already, and the application
+gets the server as the argument of its C{setup}.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorTime
+
+from diarkis_tw.config.checks import check_settings
+from diarkis_tw.config.load import parse_flat_section
+from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings
+from diarkis_tw.constants import NodeState, ServerType
+from diarkis_tw.core.admission import Admission
+from diarkis_tw.core.creation import UserCreation
+from diarkis_tw.core.dispatch import Dispatcher
+from diarkis_tw.core.node import Node
+from diarkis_tw.core.rate import RateLimit
+from diarkis_tw.core.registry import CommandRegistry, Handler
+from diarkis_tw.core.user import User
+from diarkis_tw.core.users import Users
+from diarkis_tw.errors import ConfigError
+from diarkis_tw.http.endpoint import EndpointResource
+from diarkis_tw.http.health import HealthResource
+from diarkis_tw.http.json_resource import JsonSite, Root
+from diarkis_tw.mesh.interface import NodeInfo
+from diarkis_tw.mesh.local import LocalMesh
+from diarkis_tw.modules.session import SessionCommands
+from diarkis_tw.net.stream_listener import StreamListener
+from diarkis_tw.server.endpoints import Endpoints, host_port
+from diarkis_tw.server.lifecycle import Callback, Lifecycle
+from diarkis_tw.transports.tcp import TcpServer
+from diarkis_tw.wire.cipher import AeadCache
+
+
+class Server:
+    """
+    One node. Go: package C{server}.
+
+    @ivar users: the users of this node.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        settings: Settings | None = None,
+        *,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """
+        @param reactor: provides time and TCP.
+        @param settings: as loaded from a file; L{None} = nothing is set up yet.
+        @param random_bytes: where sids, keys and nonces come from.
+        """
+        settings = Settings() if settings is None else settings
+        self._reactor = reactor
+        self._settings = settings
+        self._random_bytes = random_bytes
+        self._registry = CommandRegistry()
+        self._node = Node()
+        self._mesh = LocalMesh(reactor)
+        limit = RateLimit(reactor, settings.node.max_command_rate)
+        dispatcher = Dispatcher(self._registry, reactor, limit)
+        self.users = Users(
+            reactor, self._mesh, dispatcher, random_bytes, settings.node.reconnect_grace
+        )
+        self._listeners: dict[str, StreamListener] = {}
+        self._endpoints = Endpoints(settings.public_host, self._listeners)
+        self._lifecycle = Lifecycle(
+            reactor,
+            self._node,
+            self.users,
+            self._mesh,
+            self._describe,
+            settings.node.shutdown_timeout,
+        )
+        self._lifecycle.prepare = self._assemble
+        SessionCommands(self._registry, self._node)
+
+    # Kinds
+
+    def setup_as_tcp_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
+        """
+        Be a TCP server. Go: C{server.SetupAsTCPServer}.
+
+        @param path_or_config: flat JSON file, or its keys; empty = defaults.
+        @raise ConfigError: it is wrong, or this is a TCP server already.
+        """
+        section: TcpSettings = parse_flat_section("tcp", path_or_config)
+        self._check_new("TCP", self._settings.tcp)
+        self._settings = replace(self._settings, tcp=section)
+
+    def setup_as_http_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
+        """
+        Serve the endpoint API.
+
+        @param path_or_config: flat JSON file, or its keys; empty = defaults.
+        @raise ConfigError: it is wrong, or this is an HTTP server already.
+        """
+        section: HttpSettings = parse_flat_section("http", path_or_config)
+        self._check_new("HTTP", self._settings.http)
+        self._settings = replace(self._settings, http=section)
+
+    def is_tcp(self) -> bool:
+        """
+        Whether the server is set up as a TCP server. Go: C{server.IsTCP}.
+        """
+        return self._settings.tcp is not None
+
+    # Commands
+
+    def handle_command(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        Register a command handler. Go: C{server.HandleCommand}.
+
+        Its forms are in L{diarkis_tw.core.registry}. Several handlers of one
+        pair run in the order of registration.
+
+        @param ver: 2..255.
+        @param cmd: 0..65535.
+        @raise RegistrationError: a number out of range, a handler of another
+            form, or the server has started.
+        """
+        self._registry.handle(ver, cmd, handler)
+
+    def hook_all_commands(self, hook: Handler) -> None:
+        """
+        Run C{hook(user)} or C{hook(user, next_)} before the handlers of every
+        command; an error ends the command. Go: C{server.HookAllCommands}.
+
+        @raise RegistrationError: wrong form, or the server has started.
+        """
+        self._registry.hook(hook)
+
+    def is_command_duplicate(self, ver: int, cmd: int) -> bool:
+        """
+        Whether the pair has a handler. Go: C{server.IsCommandDuplicate}.
+        """
+        return self._registry.is_duplicate(ver, cmd)
+
+    def on_keep_alive(self, handler: Handler) -> None:
+        """
+        Run C{handler(user)} or C{handler(user, next_)} on every keep-alive.
+        Go: C{server.OnKeepAlive}.
+
+        @raise RegistrationError: wrong form, or the server has started.
+        """
+        self._registry.on_keep_alive(handler)
+
+    def on_disconnect(self, callback: Callable[[str, User], object]) -> None:
+        """
+        Call C{callback(sid, user)} exactly once for each user that leaves,
+        however it left. Go: C{server.OnDisconnect}.
+        """
+        self.users.on_disconnect(callback)
+
+    # State
+
+    @property
+    def state(self) -> NodeState:
+        """
+        The node's state.
+        """
+        return self._node.state
+
+    def online(self) -> None:
+        """
+        Accept new users and rooms. Go: C{server.Online}.
+        """
+        self._node.online()
+
+    def taken(self) -> None:
+        """
+        Accept no new users. Go: C{server.Taken}.
+        """
+        self._node.taken()
+
+    def offline(self) -> None:
+        """
+        Accept neither new users nor new rooms. Go: C{server.Offline}.
+        """
+        self._node.offline()
+
+    # Endpoints
+
+    def get_endpoint(self, type: ServerType | None = None) -> str:
+        """
+        The C{host:port} that clients are told. Go: C{server.GetEndPoint}.
+
+        @param type: which kind; needed if there are several.
+        @raise ConfigError: it is not bound, or not clear which is meant.
+        """
+        kinds = self._kinds()
+        if type is None:
+            if len(kinds) != 1:
+                raise ConfigError("get_endpoint: say of which type, as in ServerType.TCP")
+            type = kinds[0]
+        return host_port(*self._endpoints.public(type))
+
+    def set_public_endpoint(self, address: str, type: ServerType | None = None) -> None:
+        """
+        Set where clients are sent. Go: C{server.SetPublicEndPoint}.
+
+        @param address: C{host}, for all kinds with the ports bound, or C{host:port}.
+        @param type: the kind that C{host:port} is for; needed if there are several.
+        @raise ConfigError: no such address, or not clear which kind is meant.
+        """
+        self._endpoints.announce(address, self._kinds(), type)
+        self._mesh.updated()
+
+    def bound_addresses(self) -> dict[str, tuple[str, int]]:
+        """
+        Host and port really bound, by section: TCP, HTTP and so on.
+        """
+        return {name: (listener.host, listener.port) for name, listener in self._listeners.items()}
+
+    # Life cycle
+
+    def on_start(self, callback: Callback) -> None:
+        """
+        Call C{callback()} before anything is bound; it may return an awaitable.
+        A failure ends the process with status 1. Go: C{diarkis.OnStart}.
+        """
+        self._lifecycle.on_start.append(callback)
+
+    def on_ready(self, callback: Callback) -> None:
+        """
+        Call C{callback()} when all is bound, just before the node is ONLINE; it
+        may return an awaitable. A failure ends the process with status 1.
+        Go: C{diarkis.OnReady}.
+        """
+        self._lifecycle.on_ready.append(callback)
+
+    def on_terminate(self, callback: Callback) -> None:
+        """
+        Call C{callback()} when all sessions have ended; it may return an
+        awaitable. Go: C{diarkis.OnTerminate}.
+        """
+        self._lifecycle.on_terminate.append(callback)
+
+    def service(self) -> Lifecycle:
+        """
+        What Twisted starts and stops: give it to C{setServiceParent}.
+        """
+        return self._lifecycle
+
+    # Putting it together
+
+    def _check_new(self, name: str, section: object) -> None:
+        if section is not None:
+            raise ConfigError(f"the server is set up as {name} server already")
+
+    def _kinds(self) -> list[ServerType]:
+        return [ServerType(name) for name in self._settings.transports()]
+
+    def _describe(self) -> NodeInfo:
+        settings = self._settings
+        return NodeInfo(
+            self._mesh.node_address,
+            self._node.state,
+            self._endpoints.describe(settings.node.type),
+            self.users.ccu(),
+            self._encryption(),
+        )
+
+    def _encryption(self) -> bool:
+        return all(section.enable_encryption for section in self._settings.transports().values())
+
+    def _assemble(self) -> None:
+        check_settings(self._settings)
+        self._registry.freeze()
+        encryption = self._encryption()
+        UserCreation(self._mesh, self._node, self.users, encryption)
+        admission = Admission(self._node, self.users, encryption, self._random_bytes)
+        ciphers = AeadCache()
+        if (tcp := self._settings.tcp) is not None:
+            server = TcpServer(tcp, self.users, admission, ciphers, self._reactor)
+            listener = StreamListener(
+                self._reactor,
+                server,
+                "TCP",
+                tcp.address,
+                tcp.nic,
+                tcp.port,
+                when_closed=server.when_closed,
+                abort=server.abort_all,
+            )
+            self._listeners["TCP"] = listener
+        if (http := self._settings.http) is not None:
+            api = EndpointResource(self._mesh, http, self._settings.client_key)
+            health = HealthResource(self._node, http.allow_origin)
+            root = Root({b"endpoint": api, b"healthcheck": health}, http.allow_origin)
+            self._listeners["HTTP"] = StreamListener(
+                self._reactor,
+                JsonSite(root),
+                "HTTP",
+                http.address,
+                http.nic,
+                http.port,
+                fixed=http.use_fixed_port,
+            )
+        self._lifecycle.listeners += self._listeners.values()

@@ -1,0 +1,3 @@
+"""
+Helpers for tests of games and of this package: real code on in-memory links.
+"""

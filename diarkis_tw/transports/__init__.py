@@ -1,0 +1,3 @@
+"""
+Twisted shells around the codecs, one file a transport; no game logic.
+"""

@@ -1,0 +1,24 @@
+"""
+Units of time. Inside, time is in seconds; milliseconds exist only as JSON keys
+and on the wire.
+"""
+
+from typing import Final, TypeAlias
+
+Seconds: TypeAlias = float
+
+MILLISECONDS_PER_SECOND: Final = 1000
+
+
+def seconds(milliseconds: int) -> Seconds:
+    """
+    Convert a JSON or wire value in milliseconds.
+    """
+    return milliseconds / MILLISECONDS_PER_SECOND
+
+
+def milliseconds(value: Seconds) -> int:
+    """
+    Convert to whole milliseconds, rounded to the nearest.
+    """
+    return round(value * MILLISECONDS_PER_SECOND)

@@ -1,0 +1,3 @@
+"""
+Sans-IO codecs: bytes in, values out. No Twisted, socket, clock or randomness.
+"""

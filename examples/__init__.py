@@ -1,0 +1,3 @@
+"""
+Small applications, each run by a test.
+"""

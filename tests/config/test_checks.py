@@ -1,0 +1,243 @@
+"""
+Tests of L{diarkis_tw.config.checks}.
+"""
+
+from collections.abc import Mapping
+
+from diarkis_tw.config.checks import BUILT, check_settings
+from diarkis_tw.config.settings import (
+    ConnectorSettings,
+    HttpSettings,
+    MeshSettings,
+    NodeSettings,
+    Settings,
+    TcpSettings,
+    UdpSettings,
+    WsSettings,
+)
+from tests.config.case import ConfigCase
+
+ALL_BUILT = dict.fromkeys(BUILT, True)
+
+
+class ChecksCase(ConfigCase):
+    """
+    A test of rules between keys.
+    """
+
+    def good(self, settings: Settings, built: Mapping[str, bool] = ALL_BUILT) -> None:
+        check_settings(settings, "f.json", built=built, cores=2)
+
+    def bad(self, settings: Settings, *parts: str, built: Mapping[str, bool] = ALL_BUILT) -> None:
+        self.refused(
+            lambda: check_settings(settings, "f.json", built=built, cores=2), "f.json: ", *parts
+        )
+
+
+class BuiltTests(ChecksCase):
+    """
+    What does not exist yet is refused.
+    """
+
+    uses = (
+        (Settings(udp=UdpSettings()), "UDP", "the section UDP"),
+        (Settings(tcp=TcpSettings()), "TCP", "the section TCP"),
+        (Settings(ws=WsSettings()), "WS", "the section WS"),
+        (Settings(connector=ConnectorSettings()), "CONNECTOR", "the section CONNECTOR"),
+        *(
+            (Settings(tcp=TcpSettings(tls_certificate="c", tls_private_key="k")), "TLS", use)
+            for use in ("TCP.tlsCertificate",)
+        ),
+        (
+            Settings(ws=WsSettings(tls_certificate="c", tls_private_key="k")),
+            "TLS",
+            "WS.tlsCertificate",
+        ),
+        (
+            Settings(http=HttpSettings(tls_certificate="c", tls_private_key="k")),
+            "TLS",
+            "HTTP.tlsCertificate",
+        ),
+        (Settings(udp=UdpSettings(rcv_workers=2)), "worker processes", "UDP.rcvWorkers above 1"),
+        (
+            Settings(http=HttpSettings(), mesh=MeshSettings(servers=("nats://127.0.0.1",))),
+            "mesh",
+            "the section mesh",
+        ),
+        (Settings(http=HttpSettings(), mesh=MeshSettings(name="x")), "mesh", "the section mesh"),
+        (Settings(http=HttpSettings(), mesh=MeshSettings(key="x")), "mesh", "the section mesh"),
+        (
+            Settings(http=HttpSettings(), node=NodeSettings(public_address_url="http://x")),
+            "public address look-up",
+            "node.publicAddressUrl",
+        ),
+        (
+            Settings(http=HttpSettings(), node=NodeSettings(endpoint_refresh=60)),
+            "public address look-up",
+            "node.endpointRefresh",
+        ),
+        (Settings(http=HttpSettings(), cloud="AWS"), "cloud", "DIARKIS_CLOUD_ENV=AWS"),
+    )
+
+    def test_refused_until_built(self) -> None:
+        """
+        A setting that needs something not built is refused by name, and taken
+        as soon as the table says that it is built.
+        """
+        for settings, feature, use in self.uses:
+            with self.subTest(use):
+                self.good(settings)
+                self.bad(
+                    settings,
+                    f"{use} is not built yet",
+                    "Remove it",
+                    built={**ALL_BUILT, feature: False},
+                )
+
+    def test_one_key_of_tls(self) -> None:
+        """
+        A private key alone needs TLS, too.
+        """
+        settings = Settings(http=HttpSettings(tls_private_key="k"))
+        self.bad(settings, "HTTP.tlsPrivateKey is not built", built={**ALL_BUILT, "TLS": False})
+
+    def test_every_feature_is_asked_for(self) -> None:
+        """
+        No row of the table is without effect, but for HTTP, which exists.
+        """
+        self.assertEqual({feature for _, feature, _ in self.uses}, set(BUILT) - {"HTTP"})
+
+    def test_tcp_and_http_are_built(self) -> None:
+        """
+        TCP and HTTP are served.
+        """
+        check_settings(Settings(tcp=TcpSettings(), http=HttpSettings()))
+
+
+class RuleTests(ChecksCase):
+    """
+    Rules between keys.
+    """
+
+    def test_nothing_to_serve(self) -> None:
+        """
+        Settings that start no server are refused.
+        """
+        self.bad(Settings(), "no section starts a server", "TCP")
+
+    def test_encryption_differs(self) -> None:
+        """
+        enableEncryption must be the same in all sections that have it.
+        """
+        off = {"enable_encryption": False}
+        for settings in (
+            Settings(tcp=TcpSettings(**off), http=HttpSettings()),
+            Settings(tcp=TcpSettings(), udp=UdpSettings(**off)),
+            Settings(ws=WsSettings(**off), http=HttpSettings()),
+        ):
+            self.bad(settings, "enableEncryption must be the same", "false in", "true in")
+
+    def test_encryption_equal(self) -> None:
+        """
+        All sections may switch encryption off together.
+        """
+        self.good(
+            Settings(
+                tcp=TcpSettings(enable_encryption=False),
+                http=HttpSettings(enable_encryption=False),
+                connector=ConnectorSettings(),
+            )
+        )
+
+    def test_half_of_tls(self) -> None:
+        """
+        A certificate needs its private key and the reverse.
+        """
+        self.bad(Settings(tcp=TcpSettings(tls_certificate="c")), "only TCP.tlsCertificate is set")
+        self.bad(Settings(ws=WsSettings(tls_private_key="k")), "only WS.tlsPrivateKey is set")
+
+    def test_workers(self) -> None:
+        """
+        There may be as many workers as CPU cores, not one more.
+        """
+        self.good(Settings(udp=UdpSettings(rcv_workers=2)))
+        self.bad(Settings(udp=UdpSettings(rcv_workers=3)), "UDP.rcvWorkers", "2", "not 3")
+
+    def test_node_type(self) -> None:
+        """
+        A type of one's own needs exactly one server behind it.
+        """
+        node = NodeSettings(type="DGS")
+        for settings in (
+            Settings(node=node, tcp=TcpSettings(), http=HttpSettings()),
+            Settings(node=node, udp=UdpSettings()),
+            Settings(node=node, connector=ConnectorSettings()),
+        ):
+            self.good(settings)
+        self.bad(
+            Settings(node=node, tcp=TcpSettings(), udp=UdpSettings()),
+            'node.type "DGS"',
+            "exactly one",
+            "UDP, TCP",
+        )
+        self.bad(Settings(node=node, tcp=TcpSettings(), connector=ConnectorSettings()), "exactly")
+        self.bad(Settings(node=node, http=HttpSettings()), "exactly one", "there is none")
+
+    def test_node_type_of_a_transport(self) -> None:
+        """
+        The words that mean a transport are no type of one's own.
+        """
+        for word in ("UDP", "tcp", "Ws", "HTTP"):
+            self.bad(Settings(node=NodeSettings(type=word), tcp=TcpSettings()), f'not "{word}"')
+
+    def test_wildcard_without_public_host(self) -> None:
+        """
+        A transport on all interfaces needs to be told what clients connect to.
+        """
+        for address in ("0.0.0.0", "::"):
+            for name, settings in (
+                ("UDP", Settings(udp=UdpSettings(address=address))),
+                ("TCP", Settings(tcp=TcpSettings(address=address))),
+                ("WS", Settings(ws=WsSettings(address=address))),
+            ):
+                self.bad(settings, f'{name}.address "{address}"', "DIARKIS_CLOUD_ENV=<host>")
+
+    def test_wildcard_with_public_host(self) -> None:
+        """
+        With a public host, or a cloud to ask for it, a wildcard is fine.
+        """
+        tcp = TcpSettings(address="0.0.0.0")
+        self.good(Settings(tcp=tcp, public_host="game.example"))
+        self.good(Settings(tcp=tcp, cloud="AWS"))
+
+    def test_anonymous(self) -> None:
+        """
+        The endpoint API is not open to other machines without a client key,
+        unless the file says that it shall be.
+        """
+        for http in (
+            HttpSettings(address="0.0.0.0"),
+            HttpSettings(address="::"),
+            HttpSettings(address="10.0.0.1"),
+            HttpSettings(nic="eth0"),
+        ):
+            self.bad(
+                Settings(http=http),
+                "HTTP.nic" if http.nic else f'HTTP.address "{http.address}"',
+                "DIARKIS_CLIENT_KEY",
+                "allowAnonymous",
+            )
+            self.good(Settings(http=http, client_key="k"))
+        self.good(Settings(http=HttpSettings(address="0.0.0.0", allow_anonymous=True)))
+
+    def test_anonymous_on_loopback(self) -> None:
+        """
+        On loopback no client key is needed; an address wins over a nic.
+        """
+        for http in (
+            HttpSettings(),
+            HttpSettings(address="127.0.0.1", nic="eth0"),
+            HttpSettings(address="::1"),
+            HttpSettings(address="localhost"),
+        ):
+            self.good(Settings(http=http))

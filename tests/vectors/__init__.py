@@ -1,0 +1,3 @@
+"""
+Golden test vectors: JSON files for any implementation, see README.md.
+"""
