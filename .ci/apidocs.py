@@ -63,6 +63,8 @@ def main() -> int:
     if finished.returncode not in (0, 2, 3):
         errors = lines or [f"pydoctor ended with status {finished.returncode}"]
     print("\n".join(errors) or "build/apidocs/index.html")
+    if any("Improper paragraph indentation" in error for error in errors):
+        print('Indented lines, a table for example, follow a paragraph that ends with "::".')
     return 1 if errors else 0
 
 

@@ -67,11 +67,11 @@ def installed() -> dict[str, str]:
 
 def create(want: dict[str, str], have: dict[str, str]) -> None:
     """
-    Make the environment, anew if the old one is of another Python or was moved:
-    its scripts name their interpreter by path.
+    Make the environment, anew if the old one is unfinished (pip comes last), of
+    another Python or was moved: its scripts name their interpreter by path.
     """
     moved = bool(have) and any(have.get(key) != want[key] for key in ("python", "root"))
-    if PYTHON.exists() and not moved:
+    if PYTHON.exists() and (VENV / "bin" / "pip").exists() and not moved:
         return
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         sys.exit(

@@ -108,7 +108,7 @@ def makeService(options: Options) -> IService:
         program = options["banner"]
         service.on_online.append(lambda: _show(banner(program, server.bound_addresses())))
     service.log_observer = application_observer(options.settings.log, options.parent_options)
-    core.callWhenRunning(service.install_signals)
+    core.callWhenRunning(service.reactor_runs)
     return cast(IService, service)
 
 

@@ -4,7 +4,7 @@ The Python client: for bots, tests and games in Python.
 
 from diarkis_tw.client.client import Client, ClientState
 from diarkis_tw.client.connect import connect, connect_to
-from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, parse_endpoint
+from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client, parse_endpoint
 from diarkis_tw.constants import CloseCode, NodeState, ServerType, Status
 from diarkis_tw.errors import (
     DiarkisError,
@@ -39,5 +39,6 @@ __all__ = [
     "ask_endpoint",
     "connect",
     "connect_to",
+    "http_client",
     "parse_endpoint",
 ]

@@ -315,6 +315,7 @@ class Client:
         self._closing.append(closed)
         if self._state is ClientState.CONNECTED:
             self._state = ClientState.CLOSING
+            self._ending = (CloseCode.NORMAL, "closing")
             self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._finish, CloseCode.NORMAL)
             # Refused, it goes the same way: without the server's answer.
             self._transport_send(encode_request(BUILTIN, Builtin.FIN, 0, b""), True)
@@ -346,7 +347,8 @@ class Client:
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.callback(None)
-        else:
+        elif self._is_connected():
+            # It may have been lost again by what waited.
             self._reconnected.call()
 
     def message_received(self, message: bytes) -> None:
@@ -391,6 +393,9 @@ class Client:
         self._waiting.append((request_id, message))
         self._waiting_bytes += len(message)
         return True
+
+    def _is_connected(self) -> bool:
+        return self._state is ClientState.CONNECTED
 
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()

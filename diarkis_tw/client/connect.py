@@ -7,15 +7,13 @@ import random
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent
 
 from diarkis_tw.client.client import Client
-from diarkis_tw.client.endpoint import Endpoint, ask_endpoint
+from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client
 from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
 from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.client.transport import Transport
@@ -67,7 +65,8 @@ def connect(
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
-        http = HTTPClient(Agent(reactor))
+        _require_built(type)
+        http = http_client(reactor)
         backoff = Backoff(random.random)
         asked = 0
         while True:
@@ -136,9 +135,13 @@ def connect_to(
 def _transport_maker(
     type: ServerType, reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
 ) -> Callable[[], Transport]:
+    _require_built(type)
+    return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+
+
+def _require_built(type: ServerType) -> None:
     if type is not ServerType.TCP:
         raise LocalProtocolError(f"a client over {type} is not built yet; use TCP")
-    return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
 
 
 def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> Deferred[Client]:
@@ -150,7 +153,7 @@ def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> De
 
 def _or_global(reactor: IReactorTCP | None) -> IReactorTCP:
     if reactor is None:
-        from twisted.internet import reactor as found
+        from twisted.internet import reactor as found  # noqa: TID251 - a game's convenience
 
         return cast(IReactorTCP, found)
     return reactor

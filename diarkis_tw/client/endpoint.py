@@ -13,13 +13,14 @@ from urllib.parse import quote
 import msgspec
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
-from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import ResponseFailed
+from twisted.internet.interfaces import IConsumer, IReactorTCP, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
 
 from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, ServerType
 from diarkis_tw.errors import EndpointError, LocalProtocolError
@@ -128,6 +129,41 @@ def parse_endpoint(answer: bytes) -> Endpoint:
     )
 
 
+@implementer(IBodyProducer)
+class _Body:
+    """
+    A short body, sent in one piece. What treq takes by itself needs the process's
+    own reactor, whichever the agent was given.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
+
+
+def http_client(reactor: IReactorTCP) -> HTTPClient:
+    """
+    Make what L{ask_endpoint} sends its request with.
+
+    @param reactor: makes the connections.
+    @return: the HTTP client.
+    """
+    return HTTPClient(Agent(reactor), data_to_body_producer=_Body)
+
+
 async def ask_endpoint(
     http: HTTPClient,
     clock: IReactorTime,
@@ -142,7 +178,7 @@ async def ask_endpoint(
     """
     Ask the endpoint API where a user is to connect, which makes the session.
 
-    @param http: sends the request.
+    @param http: sends the request, see L{http_client}.
     @param clock: measures the time-out.
     @param base_url: such as C{http://127.0.0.1:7000}.
     @param uid: the user's id, 1..128 bytes of UTF-8.
@@ -164,13 +200,15 @@ async def ask_endpoint(
         )
     url = f"{base_url.rstrip('/')}/endpoint/type/{server_type}/user/{quote(uid, safe='')}"
     asking = Deferred.fromCoroutine(_fetch(http, url, client_key, data))
-    asking.addTimeout(timeout, clock)
+
+    def too_late(_: object, __: float) -> Failure:
+        return Failure(
+            EndpointError(f"the endpoint API at {base_url} did not answer within {timeout:g} s")
+        )
+
+    asking.addTimeout(timeout, clock, too_late)
     try:
         status, body = await asking
-    except DeferredTimeout:
-        raise EndpointError(
-            f"the endpoint API at {base_url} did not answer within {timeout:g} s"
-        ) from None
     except (EndpointError, CancelledError):
         raise
     except Exception as exc:

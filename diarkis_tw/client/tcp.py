@@ -255,8 +255,10 @@ class TcpTransport:
 
         @param value: which of the two.
         """
-        self._congested = value
-        self._unsent = 0
+        # Twisted says so again with each write; only a change starts the count anew.
+        if value is not self._congested:
+            self._congested = value
+            self._unsent = 0
 
     # Records
 

@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import FieldInfo
 
-from diarkis_tw.config.fields import FORMS, Section, extra, is_secret, meta
+from diarkis_tw.config.forms import FORMS
 from diarkis_tw.config.json_file import shown
+from diarkis_tw.config.section import Section, extra, is_secret, meta
 from diarkis_tw.errors import ConfigError
 
 _S = TypeVar("_S", bound=Section)

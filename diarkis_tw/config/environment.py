@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from diarkis_tw.config.decode import Given, nearest
-from diarkis_tw.config.fields import keys
 from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.config.json_file import parse, shown
+from diarkis_tw.config.section import keys
 from diarkis_tw.config.settings import SECTIONS
 from diarkis_tw.errors import ConfigError
 

@@ -1,24 +1,20 @@
 """
-Kinds of values that several sections have, and the base class of sections.
+What each key takes: an C{Annotated} type that says everything about it, with
+type, range and a description in C{msgspec.Meta}.
 
-A field's C{Annotated} type says everything about its key: type, range and a
-description in C{msgspec.Meta}. What a JSON type cannot say is named by
-C{Meta.extra}:
+What a JSON type cannot say is in C{Meta.extra}:
 
-    - C{form}: the form of the text, a name in L{FORMS};
+    - C{form}: the form of the text, a name in L{FORMS<diarkis_tw.config.forms.FORMS>};
     - C{quoted}: the number may come in quotes;
     - C{secret}: the value is never shown, neither in an error nor in a repr.
+
+They stand here rather than in the structs that use them because pydoctor takes
+each string in an annotation for one that names a type.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta
-
-from diarkis_tw.config.hosts import is_bindable
 
 CONNECTION_TTL_DEFAULT: Final = 10
 CONNECTION_TTL_MIN: Final = 10
@@ -31,54 +27,7 @@ MAX_RCV_SIZE_MIN: Final = 256
 MAX_RCV_SIZE_MAX: Final = 1024 * 1024
 """Every client may make the server buffer one whole message of this size."""
 
-_ORIGIN: Final = r"https?://[A-Za-z0-9.\-\[\]:]+"
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """
-    A form of text that a JSON type cannot express.
-
-    @ivar expected: how an error names it.
-    @ivar accepts: whether a text has it.
-    """
-
-    expected: str
-    accepts: Callable[[str], bool]
-
-
-FORMS: Final[Mapping[str, Form]] = {
-    "address": Form("an IP address of this machine, or localhost", is_bindable),
-    "path": Form("a path", lambda text: "\0" not in text),
-    "server type": Form(
-        "a word of at most 32 letters, digits, _ or -, a letter first",
-        lambda text: re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,31}", text) is not None,
-    ),
-    "mesh name": Form(
-        "a word of at most 64 letters, digits, _ or -",
-        lambda text: re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is not None,
-    ),
-    "nats": Form(
-        "a URL such as nats://127.0.0.1:4222",
-        lambda text: re.fullmatch("(nats|tls)://[!-~]+", text) is not None,
-    ),
-    "origin": Form(
-        "an origin such as https://game.example (no path)",
-        lambda text: re.fullmatch(_ORIGIN, text) is not None,
-    ),
-    "origin or *": Form(
-        "an origin such as https://game.example (no path), or *",
-        lambda text: re.fullmatch(_ORIGIN + r"|\*", text) is not None,
-    ),
-    "url": Form(
-        "an http:// or https:// URL",
-        lambda text: re.fullmatch("https?://[!-~]+", text) is not None,
-    ),
-}
-"""
-The empty text stands for "not set" and is not held against the form, except as
-an item of a list.
-"""
+# Several sections
 
 EnableEncryption = Annotated[
     bool,
@@ -139,46 +88,191 @@ TlsPrivateKey = Annotated[
     ),
 ]
 
+# UDP
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Base class of the sections. Each field has a default, so C{{}} is a whole
-    section.
-    """
+EnableP2P = Annotated[
+    bool, Meta(description="Tell clients their public address, for peer-to-peer.")
+]
+SendUdpInterval = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=1000,
+        description="Milliseconds between flushes of outgoing packets; below 10 = at once.",
+    ),
+]
+HandleRudpInterval = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=1000,
+        description="Milliseconds between sweeps over the connections; below 10 counts as 10.",
+    ),
+]
+RcvWorkers = Annotated[
+    int, Meta(ge=1, description="Worker processes; at most one for each CPU core.")
+]
+RetryInterval = Annotated[
+    int,
+    Meta(
+        ge=10,
+        le=60_000,
+        description="Milliseconds: the first retransmission and the longest back-off.",
+    ),
+]
+MaxRetry = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=1000,
+        description="Times retryInterval of silence after which a connection is given up.",
+    ),
+]
+Redundancy = Annotated[
+    bool, Meta(description="Send small reliable messages twice while packets get lost.")
+]
+ForwardSecrecy = Annotated[
+    Literal["offered", "required"],
+    Meta(description="required: refuse clients that do not offer forward secrecy."),
+]
+MaxMessageSize = Annotated[
+    int,
+    Meta(
+        ge=MAX_RCV_SIZE_DEFAULT,
+        le=512 * 1024,  # half of what a connection may have queued
+        description="Largest reliable payload in bytes, put together from packets.",
+    ),
+]
 
-    def __repr__(self) -> str:
-        shown = (
-            f"{field.name}=" + ("***" if is_secret(field.type) else repr(getattr(self, field.name)))
-            for field in msgspec.structs.fields(self)
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
+# WS
 
+AllowedOrigins = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Origins whose web pages may connect; empty = any.",
+        extra={"form": "origin"},
+    ),
+]
 
-def keys(section: type[Section]) -> list[str]:
-    """
-    The keys of a section, as a file has them.
-    """
-    return [field.encode_name for field in msgspec.structs.fields(section)]
+# HTTP
 
+UseFixedPort = Annotated[bool, Meta(description="Take this port only, search no other one.")]
+ResponseTimeout = Annotated[int, Meta(ge=1, le=3600, description="Seconds a response may take.")]
+AllowOrigin = Annotated[
+    str,
+    Meta(
+        description="Origin whose web pages may read answers, * = any, empty = none.",
+        extra={"form": "origin or *"},
+    ),
+]
+AllowAnonymous = Annotated[
+    bool,
+    Meta(description="Serve other machines also without DIARKIS_CLIENT_KEY being set."),
+]
 
-def meta(annotated: object) -> Meta:
-    """
-    The L{Meta} of a field's type.
-    """
-    found = getattr(annotated, "__metadata__", (Meta(),))[0]
-    assert isinstance(found, Meta)
-    return found
+# CONNECTOR
 
+HealthTtl = Annotated[
+    int,
+    Meta(
+        ge=10,
+        le=65_535,
+        description="Seconds without a health report after which the server counts as gone.",
+    ),
+]
+ConnectorToken = Annotated[
+    str,
+    Meta(
+        description="What the external server must present; empty = nothing.",
+        extra={"secret": True},
+    ),
+]
 
-def extra(annotated: object, name: str) -> object:
-    """
-    What a field's L{Meta.extra} says under C{name}; None if nothing.
-    """
-    return (meta(annotated).extra or {}).get(name)
+# node
 
+NodeType = Annotated[
+    str,
+    Meta(
+        description="Server type that clients ask for instead of UDP, TCP or WS.",
+        extra={"form": "server type"},
+    ),
+]
+ShutdownTimeout = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=86_400,
+        description="Seconds a stopping node waits for its users to leave.",
+    ),
+]
+ReconnectGrace = Annotated[
+    int,
+    Meta(ge=0, le=3600, description="Seconds a user whose connection broke stays; 0 = none."),
+]
+MaxCommandRate = Annotated[
+    int,
+    Meta(ge=0, le=1_000_000, description="Commands per second and user; 0 = no limit."),
+]
+PublicAddressUrl = Annotated[
+    str,
+    Meta(
+        description="URL that answers with the public address of this machine as text.",
+        extra={"form": "url"},
+    ),
+]
+EndpointRefresh = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=86_400,
+        description="Seconds between look-ups of the public address; 0 = at start only.",
+    ),
+]
 
-def is_secret(annotated: object) -> bool:
-    """
-    Whether the values of a field must not be shown.
-    """
-    return bool(extra(annotated, "secret"))
+# mesh
+
+MeshServers = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="NATS servers, each nats://host:port; empty = a node on its own.",
+        extra={"form": "nats"},
+    ),
+]
+MeshName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="Nodes of the same name find each other; one per game and stage.",
+        extra={"form": "mesh name"},
+    ),
+]
+MeshKey = Annotated[
+    str,
+    Meta(
+        description="Secret that all nodes share; needed unless all servers are on loopback.",
+        extra={"secret": True},
+    ),
+]
+
+# log
+
+LogLevel = Annotated[
+    Literal["debug", "info", "warn", "error", "critical"],
+    Meta(description="Least important level that is still written."),
+]
+LogFormat = Annotated[
+    Literal["text", "json"], Meta(description="text for people, json for log collectors.")
+]
+
+# app
+
+AppModule = Annotated[
+    str, Meta(description="Module with setup(server), or the dotted name of a callable.")
+]
+AppDir = Annotated[
+    str,
+    Meta(
+        description="Folder where the module is looked for, relative to this file.",
+        extra={"form": "path"},
+    ),
+]

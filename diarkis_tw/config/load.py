@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeVar, overload
 from diarkis_tw.config.checks import check_settings
 from diarkis_tw.config.decode import Given, decode_section, nearest
 from diarkis_tw.config.environment import read_environment
-from diarkis_tw.config.fields import Section, keys
 from diarkis_tw.config.json_file import read_object, shown
+from diarkis_tw.config.section import Section, keys
 from diarkis_tw.config.settings import (
     SECTIONS,
     AppSettings,

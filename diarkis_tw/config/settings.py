@@ -7,25 +7,53 @@ Milliseconds exist only as JSON keys; what is used elsewhere is in seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Meta
 
 from diarkis_tw.config.fields import (
     CONNECTION_TTL_DEFAULT,
     MAX_RCV_SIZE_DEFAULT,
     Address,
+    AllowAnonymous,
+    AllowedOrigins,
+    AllowOrigin,
+    AppDir,
+    AppModule,
     ConnectionTtl,
+    ConnectorToken,
     EnableEncryption,
+    EnableP2P,
+    EndpointRefresh,
+    ForwardSecrecy,
+    HandleRudpInterval,
+    HealthTtl,
+    LogFormat,
+    LogLevel,
+    MaxCommandRate,
+    MaxMessageSize,
     MaxRcvSize,
+    MaxRetry,
+    MeshKey,
+    MeshName,
+    MeshServers,
     Nic,
     NoDelay,
+    NodeType,
     Port,
-    Section,
+    PublicAddressUrl,
+    RcvWorkers,
+    ReconnectGrace,
+    Redundancy,
+    ResponseTimeout,
+    RetryInterval,
+    SendUdpInterval,
+    ShutdownTimeout,
     TlsCertificate,
     TlsPrivateKey,
+    UseFixedPort,
 )
+from diarkis_tw.config.section import Section
 from diarkis_tw.units import Seconds, seconds
 
 SWEEP_INTERVAL_MIN: Final = 10
@@ -40,66 +68,22 @@ class UdpSettings(Section, frozen=True, kw_only=True):
     Section C{UDP}: the UDP and reliable UDP server.
     """
 
-    enable_p2p: Annotated[
-        bool, Meta(description="Tell clients their public address, for peer-to-peer.")
-    ] = msgspec.field(default=True, name="enableP2P")
+    enable_p2p: EnableP2P = msgspec.field(default=True, name="enableP2P")
     address: Address = ""
     nic: Nic = ""
     port: Port = 7000
     connection_ttl: ConnectionTtl = msgspec.field(
         default=CONNECTION_TTL_DEFAULT, name="connectionTTL"
     )
-    send_udp_interval: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=1000,
-            description="Milliseconds between flushes of outgoing packets; below 10 = at once.",
-        ),
-    ] = msgspec.field(default=0, name="sendUDPInterval")
-    handle_rudp_interval: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=1000,
-            description="Milliseconds between sweeps over the connections; below 10 counts as 10.",
-        ),
-    ] = msgspec.field(default=100, name="handleRUDPInterval")
-    rcv_workers: Annotated[
-        int, Meta(ge=1, description="Worker processes; at most one for each CPU core.")
-    ] = msgspec.field(default=1, name="rcvWorkers")
-    retry_interval: Annotated[
-        int,
-        Meta(
-            ge=10,
-            le=60_000,
-            description="Milliseconds: the first retransmission and the longest back-off.",
-        ),
-    ] = msgspec.field(default=1000, name="retryInterval")
-    max_retry: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1000,
-            description="Times retryInterval of silence after which a connection is given up.",
-        ),
-    ] = msgspec.field(default=10, name="maxRetry")
+    send_udp_interval: SendUdpInterval = msgspec.field(default=0, name="sendUDPInterval")
+    handle_rudp_interval: HandleRudpInterval = msgspec.field(default=100, name="handleRUDPInterval")
+    rcv_workers: RcvWorkers = msgspec.field(default=1, name="rcvWorkers")
+    retry_interval: RetryInterval = msgspec.field(default=1000, name="retryInterval")
+    max_retry: MaxRetry = msgspec.field(default=10, name="maxRetry")
     enable_encryption: EnableEncryption = msgspec.field(default=True, name="enableEncryption")
-    redundancy: Annotated[
-        bool, Meta(description="Send small reliable messages twice while packets get lost.")
-    ] = True
-    forward_secrecy: Annotated[
-        Literal["offered", "required"],
-        Meta(description="required: refuse clients that do not offer forward secrecy."),
-    ] = msgspec.field(default="offered", name="forwardSecrecy")
-    max_message_size: Annotated[
-        int,
-        Meta(
-            ge=MAX_RCV_SIZE_DEFAULT,
-            le=512 * 1024,  # half of what a connection may have queued
-            description="Largest reliable payload in bytes, put together from packets.",
-        ),
-    ] = msgspec.field(default=64 * 1024, name="maxMessageSize")
+    redundancy: Redundancy = True
+    forward_secrecy: ForwardSecrecy = msgspec.field(default="offered", name="forwardSecrecy")
+    max_message_size: MaxMessageSize = msgspec.field(default=64 * 1024, name="maxMessageSize")
 
     @property
     def sweep_interval(self) -> Seconds:
@@ -149,13 +133,7 @@ class WsSettings(Section, frozen=True, kw_only=True):
     max_rcv_size: MaxRcvSize = msgspec.field(default=MAX_RCV_SIZE_DEFAULT, name="maxRcvSize")
     no_delay: NoDelay = msgspec.field(default=False, name="noDelay")
     enable_encryption: EnableEncryption = msgspec.field(default=True, name="enableEncryption")
-    allowed_origins: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Origins whose web pages may connect; empty = any.",
-            extra={"form": "origin"},
-        ),
-    ] = msgspec.field(default=(), name="allowedOrigins")
+    allowed_origins: AllowedOrigins = msgspec.field(default=(), name="allowedOrigins")
     tls_certificate: TlsCertificate = msgspec.field(default="", name="tlsCertificate")
     tls_private_key: TlsPrivateKey = msgspec.field(default="", name="tlsPrivateKey")
 
@@ -168,22 +146,11 @@ class HttpSettings(Section, frozen=True, kw_only=True):
     address: Address = ""
     nic: Nic = ""
     port: Port = 7000
-    use_fixed_port: Annotated[
-        bool, Meta(description="Take this port only, search no other one.")
-    ] = msgspec.field(default=False, name="useFixedPort")
-    timeout: Annotated[int, Meta(ge=1, le=3600, description="Seconds a response may take.")] = 5
+    use_fixed_port: UseFixedPort = msgspec.field(default=False, name="useFixedPort")
+    timeout: ResponseTimeout = 5
     enable_encryption: EnableEncryption = msgspec.field(default=True, name="enableEncryption")
-    allow_origin: Annotated[
-        str,
-        Meta(
-            description="Origin whose web pages may read answers, * = any, empty = none.",
-            extra={"form": "origin or *"},
-        ),
-    ] = msgspec.field(default="", name="allowOrigin")
-    allow_anonymous: Annotated[
-        bool,
-        Meta(description="Serve other machines also without DIARKIS_CLIENT_KEY being set."),
-    ] = msgspec.field(default=False, name="allowAnonymous")
+    allow_origin: AllowOrigin = msgspec.field(default="", name="allowOrigin")
+    allow_anonymous: AllowAnonymous = msgspec.field(default=False, name="allowAnonymous")
     tls_certificate: TlsCertificate = msgspec.field(default="", name="tlsCertificate")
     tls_private_key: TlsPrivateKey = msgspec.field(default="", name="tlsPrivateKey")
 
@@ -194,22 +161,9 @@ class ConnectorSettings(Section, frozen=True, kw_only=True):
     server.
     """
 
-    connection_ttl: Annotated[
-        int,
-        Meta(
-            ge=10,
-            le=65_535,
-            description="Seconds without a health report after which the server counts as gone.",
-        ),
-    ] = msgspec.field(default=CONNECTION_TTL_DEFAULT, name="connectionTTL")
+    connection_ttl: HealthTtl = msgspec.field(default=CONNECTION_TTL_DEFAULT, name="connectionTTL")
     port: Port = 9000
-    token: Annotated[
-        str,
-        Meta(
-            description="What the external server must present; empty = nothing.",
-            extra={"secret": True},
-        ),
-    ] = ""
+    token: ConnectorToken = ""
 
 
 class NodeSettings(Section, frozen=True, kw_only=True):
@@ -217,44 +171,12 @@ class NodeSettings(Section, frozen=True, kw_only=True):
     Section C{node}: the process as a whole.
     """
 
-    type: Annotated[
-        str,
-        Meta(
-            description="Server type that clients ask for instead of UDP, TCP or WS.",
-            extra={"form": "server type"},
-        ),
-    ] = ""
-    shutdown_timeout: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="Seconds a stopping node waits for its users to leave.",
-        ),
-    ] = msgspec.field(default=10, name="shutdownTimeout")
-    reconnect_grace: Annotated[
-        int,
-        Meta(ge=0, le=3600, description="Seconds a user whose connection broke stays; 0 = none."),
-    ] = msgspec.field(default=10, name="reconnectGrace")
-    max_command_rate: Annotated[
-        int,
-        Meta(ge=0, le=1_000_000, description="Commands per second and user; 0 = no limit."),
-    ] = msgspec.field(default=1000, name="maxCommandRate")
-    public_address_url: Annotated[
-        str,
-        Meta(
-            description="URL that answers with the public address of this machine as text.",
-            extra={"form": "url"},
-        ),
-    ] = msgspec.field(default="", name="publicAddressUrl")
-    endpoint_refresh: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="Seconds between look-ups of the public address; 0 = at start only.",
-        ),
-    ] = msgspec.field(default=0, name="endpointRefresh")
+    type: NodeType = ""
+    shutdown_timeout: ShutdownTimeout = msgspec.field(default=10, name="shutdownTimeout")
+    reconnect_grace: ReconnectGrace = msgspec.field(default=10, name="reconnectGrace")
+    max_command_rate: MaxCommandRate = msgspec.field(default=1000, name="maxCommandRate")
+    public_address_url: PublicAddressUrl = msgspec.field(default="", name="publicAddressUrl")
+    endpoint_refresh: EndpointRefresh = msgspec.field(default=0, name="endpointRefresh")
 
 
 class MeshSettings(Section, frozen=True, kw_only=True):
@@ -262,28 +184,9 @@ class MeshSettings(Section, frozen=True, kw_only=True):
     Section C{mesh}: the nodes this one works together with, over NATS.
     """
 
-    servers: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="NATS servers, each nats://host:port; empty = a node on its own.",
-            extra={"form": "nats"},
-        ),
-    ] = ()
-    name: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Nodes of the same name find each other; one per game and stage.",
-            extra={"form": "mesh name"},
-        ),
-    ] = "diarkis"
-    key: Annotated[
-        str,
-        Meta(
-            description="Secret that all nodes share; needed unless all servers are on loopback.",
-            extra={"secret": True},
-        ),
-    ] = ""
+    servers: MeshServers = ()
+    name: MeshName = "diarkis"
+    key: MeshKey = ""
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
@@ -291,13 +194,8 @@ class LogSettings(Section, frozen=True, kw_only=True):
     Section C{log}.
     """
 
-    level: Annotated[
-        Literal["debug", "info", "warn", "error", "critical"],
-        Meta(description="Least important level that is still written."),
-    ] = "info"
-    format: Annotated[
-        Literal["text", "json"], Meta(description="text for people, json for log collectors.")
-    ] = "text"
+    level: LogLevel = "info"
+    format: LogFormat = "text"
 
 
 class AppSettings(Section, frozen=True, kw_only=True):
@@ -305,16 +203,8 @@ class AppSettings(Section, frozen=True, kw_only=True):
     Section C{app}: the application that this node runs.
     """
 
-    module: Annotated[
-        str, Meta(description="Module with setup(server), or the dotted name of a callable.")
-    ] = ""
-    dir: Annotated[
-        str,
-        Meta(
-            description="Folder where the module is looked for, relative to this file.",
-            extra={"form": "path"},
-        ),
-    ] = "."
+    module: AppModule = ""
+    dir: AppDir = "."
 
 
 SECTIONS: Final[Mapping[str, type[Section]]] = {

@@ -25,15 +25,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from diarkis_tw.constants import ErrorCode, Status
-from diarkis_tw.core.background import as_deferred
+from diarkis_tw.core.background import as_deferred, call_safely
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.rate import RateLimit
 from diarkis_tw.core.registry import CommandRegistry, Step
 from diarkis_tw.core.request import Request
-from diarkis_tw.errors import CommandError
+from diarkis_tw.errors import CommandError, LocalProtocolError
 
 if TYPE_CHECKING:
     from diarkis_tw.core.user import User
+
+FAILED_AFTER_NEXT = "{handler} failed after it had called next_"
 
 INTERNAL_ERROR = {"code": int(ErrorCode.INTERNAL), "message": "internal error"}
 
@@ -92,13 +94,13 @@ class Dispatcher:
         body = request.body
         for step in steps[index:] if index else steps:
             index += 1
+            turn = None
             try:
                 if step.takes_next:
                     turn = Turn(self, user, request, steps, index)
                     result = step.call(ver, cmd, body, user, turn)
                 else:
                     result = step.call(ver, cmd, body, user)
-                    turn = None
                 if result is not None:
                     if type(result) is bytes:
                         self._answer(user, request, result, Status.OK)
@@ -107,17 +109,13 @@ class Dispatcher:
                     else:
                         turn = turn or Turn(self, user, request, steps, index)
                         turn.wait_for(work)
-            except Exception:
-                if turn is not None and turn.done:
-                    self.log.failure(
-                        "{handler} failed after it had called next_", handler=step.where
-                    )
-                    error = turn.error
-                if error is not None:
+            except Exception as error:
+                if turn is None or not turn.done:
                     if turn is not None:
                         turn.done = True
                     self._fail(user, request, step, error)
                     return True
+                self.log.failure(FAILED_AFTER_NEXT, handler=step.where)
             if turn is not None:
                 if not turn.done:
                     turn.suspended = True
@@ -152,21 +150,28 @@ class Dispatcher:
                 uid=user.uid,
                 handler=step.where,
             )
-        if request.id == 0 or not request.answered:
+        if request.id and request.answered:
+            return
+        try:
             self._answer(user, request, body, status)
+        except LocalProtocolError as unsendable:
+            # A CommandError of the application that no payload can carry.
+            self._fail(user, request, step, unsendable)
 
 
 class Turn:
     """
     One step that ends when it says so: C{next_}, or a Deferred.
 
-    Call it as C{next_()} or C{next_(error)}; a second call is logged and
-    ignored.
+    Call it as C{next_()} or C{next_(error)}, the error an exception or a
+    C{Failure}; a second call is logged and ignored, one after the user has
+    left is only ignored.
     """
 
     __slots__ = (
         "_dispatcher",
         "_work",
+        "cancelled",
         "done",
         "error",
         "index",
@@ -191,6 +196,7 @@ class Turn:
         self.steps = steps
         self.index = index
         self.done = False
+        self.cancelled = False
         self.suspended = False
         self.error: Exception | None = None
 
@@ -202,10 +208,10 @@ class Turn:
         return self.steps[self.index - 1].where
 
     def __call__(self, error: object = None) -> None:
-        if self.done:
+        if not self.done:
+            self._end(error)
+        elif not self.cancelled:
             self._dispatcher.log.warn("{handler} called next_ again", handler=self.where)
-            return
-        self._end(error)
 
     def wait_for(self, work: Deferred[object]) -> None:
         """
@@ -217,12 +223,12 @@ class Turn:
         """
         Nobody waits for this any more.
         """
-        self.done = True
+        self.done = self.cancelled = True
         if self._work is not None:
-            self._work.cancel()
+            call_safely("cancelling a handler", self._work.cancel)
 
     def _answered(self, result: object) -> None:
-        if self.done:
+        if self.cancelled:
             return
         if result is not None:
             self._dispatcher._answer(self.user, self.request, _body(result), Status.OK)
@@ -231,10 +237,14 @@ class Turn:
 
     def _failed(self, failure: Failure) -> None:
         if not self.done:
-            self._end(failure.value)
+            self._end(failure)
+        elif not self.cancelled:
+            self._dispatcher.log.failure(FAILED_AFTER_NEXT, failure, handler=self.where)
 
     def _end(self, error: object) -> None:
         self.done = True
+        if isinstance(error, Failure):
+            error = error.value
         if error is not None:
             self.error = error if isinstance(error, Exception) else CallerError(error)
         if self.suspended:

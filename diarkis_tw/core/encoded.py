@@ -6,14 +6,19 @@ One outgoing message, encoded at most once an encoding however many receive it.
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from diarkis_tw.constants import Status
+from diarkis_tw.errors import LocalProtocolError
+from diarkis_tw.wire.cipher import TAG_SIZE
 from diarkis_tw.wire.message import encode_push, encode_response
 from diarkis_tw.wire.value import encode_value
 
 Body: TypeAlias = bytes | Mapping[str, object]
 """The payload of a command: bytes, or a value."""
+
+MESSAGE_MAX_BYTES: Final = 1024 * 1024 - TAG_SIZE
+"""Largest message: sealed, it is the largest record that a client takes."""
 
 
 class Encoded:
@@ -40,8 +45,9 @@ class Encoded:
         """
         The message of protocol section 5, made on first use.
 
-        @raise LocalProtocolError: a number is out of range or the value holds
-            something that MessagePack cannot say.
+        @raise LocalProtocolError: a number is out of range, the value holds
+            something that MessagePack cannot say, or the message is above
+            C{MESSAGE_MAX_BYTES}.
         """
         binary = self._binary
         if binary is None:
@@ -52,6 +58,10 @@ class Encoded:
                 binary = encode_push(self.ver, self.cmd, payload)
             else:
                 binary = encode_response(self.ver, self.cmd, status, self.request_id, payload)
+            if len(binary) > MESSAGE_MAX_BYTES:
+                raise LocalProtocolError(
+                    f"a message of {len(binary)} bytes; {MESSAGE_MAX_BYTES} is the most"
+                )
             self._binary = binary
         return binary
 

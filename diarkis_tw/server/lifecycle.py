@@ -81,7 +81,7 @@ class Lifecycle(Service):
     @ivar on_start: callbacks before anything is bound.
     @ivar on_ready: callbacks when the node is bound and about to be ONLINE.
     @ivar on_terminate: callbacks once all sessions have ended.
-    @ivar on_online: called last of all, to announce the node.
+    @ivar on_online: called last of all, to announce the node; see L{reactor_runs}.
     @ivar prepare: called first of all, to make C{listeners}.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
@@ -116,6 +116,7 @@ class Lifecycle(Service):
         self.prepare: Callback = lambda: None
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
+        self._running: Deferred[None] = Deferred()
         self._starting: Deferred[None] | None = None
         self._finishing: Deferred[None] | None = None
         self._begun = False
@@ -161,6 +162,7 @@ class Lifecycle(Service):
         self._users.start()
         await self._run("on_ready", self.on_ready)
         self._node.ready()
+        await self._running
         for callback in self.on_online:
             callback()
 
@@ -189,9 +191,10 @@ class Lifecycle(Service):
 
     # End
 
-    def install_signals(self) -> None:
+    def reactor_runs(self) -> None:
         """
-        Take SIGTERM and SIGINT over from the reactor; call it once that runs.
+        Take SIGTERM and SIGINT over from the reactor, now that it runs, and
+        only then announce the node: who reads the announcement may send one.
         """
 
         def received(number: int, frame: FrameType | None) -> None:
@@ -200,6 +203,7 @@ class Lifecycle(Service):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, received)
+        self._running.callback(None)
 
     def terminate(self, drain: Seconds | None = None) -> None:
         """
@@ -216,8 +220,6 @@ class Lifecycle(Service):
             self.stop_process(0)
             return
         self._ending = True
-        if self._starting is not None:
-            self._starting.cancel()
         limit = self._shutdown_timeout if drain is None else drain
         background("termination", Deferred.fromCoroutine(self._terminate(limit)))
 
@@ -260,6 +262,8 @@ class Lifecycle(Service):
         return done
 
     async def _finish(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
         self._node.terminate()
         self._users.stop()
         closing = DeferredList(

@@ -231,7 +231,7 @@ class LoopbackReactor(MemoryReactorClock):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.ports: dict[int, LoopbackPort] = {}
         self.links: list[Link] = []
         self.attempts: list[LoopbackConnector] = []

@@ -356,9 +356,8 @@ class TcpConnection(Protocol):
         else:
             self._socket.write(last_words)
             self._shut()
-        if not self._reading:
-            self._socket.resumeProducing()
         self._reading = False
+        self._socket.resumeProducing()
         if was_open:
             self._users.lost(self._user, self, code)
 

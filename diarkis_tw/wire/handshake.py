@@ -74,6 +74,7 @@ TERMINATE_BODY_SIZE: Final = 17
 TERMS_SIZE: Final = 40
 CID_SIZE: Final = 8
 RESET_TOKEN_SIZE: Final = 16
+HMAC_SIZE: Final = 16
 
 NO_NONCE: Final = bytes(NONCE_SIZE)
 """TERMINATE's nonce when no HELLO was read."""
@@ -81,7 +82,6 @@ NO_NONCE: Final = bytes(NONCE_SIZE)
 REASON_MAX_BYTES: Final = 200
 """A CLOSE reason is for people; more than a sentence has no place in a packet."""
 
-_HMAC_SIZE: Final = 16
 _HELLO: Final = Struct(">BB16s16s32s")
 _TERMS: Final = Struct(">8s16s8H")
 _CLOSE_CODE: Final = {int(code): code for code in CloseCode}
@@ -127,7 +127,7 @@ def encode_hello(header: bytes, hello: Hello, hello_key: bytes) -> bytes:
         )
     except error:
         raise LocalProtocolError(f"version {hello.version}, flags {hello.flags}") from None
-    return fields + _hello_hmac(hello_key, header + fields)
+    return fields + hello_hmac(hello_key, header + fields)
 
 
 def decode_hello(body: bytes) -> Hello:
@@ -153,13 +153,18 @@ def verify_hello(header: bytes, body: bytes, hello_key: bytes) -> bool:
     @param hello_key: of the session that the HELLO names.
     @return: whether the HMAC is right.
     """
-    return hmac.compare_digest(
-        _hello_hmac(hello_key, header + body[:-_HMAC_SIZE]), body[-_HMAC_SIZE:]
-    )
+    return hmac.compare_digest(hello_hmac(hello_key, header + body[:-HMAC_SIZE]), body[-HMAC_SIZE:])
 
 
-def _hello_hmac(hello_key: bytes, data: bytes) -> bytes:
-    return hmac.digest(hello_key, data, "sha256")[:_HMAC_SIZE]
+def hello_hmac(hello_key: bytes, data: bytes) -> bytes:
+    """
+    Compute what stands at the end of a HELLO, on every transport.
+
+    @param hello_key: L{diarkis_tw.wire.keys.SessionKeys.hello_key}.
+    @param data: all of the HELLO before it.
+    @return: 16 bytes.
+    """
+    return hmac.digest(hello_key, data, "sha256")[:HMAC_SIZE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from diarkis_tw.config.fields import keys
 from diarkis_tw.config.load import (
     FLAT_TYPES,
     default_settings,
     load_settings,
     parse_flat_section,
 )
+from diarkis_tw.config.section import keys
 from diarkis_tw.config.settings import (
     SECTIONS,
     AppSettings,

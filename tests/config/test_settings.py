@@ -8,7 +8,7 @@ import typing
 import msgspec
 
 from diarkis_tw.config.decode import Given, decode_section, expected, nearest
-from diarkis_tw.config.fields import Section, keys, meta
+from diarkis_tw.config.section import Section, keys, meta
 from diarkis_tw.config.settings import (
     SECTIONS,
     ConnectorSettings,

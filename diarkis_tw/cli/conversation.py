@@ -1,0 +1,211 @@
+"""
+What C{diarkis-tw client} does once it is connected: a script's expectations, or a
+conversation with a person.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from diarkis_tw.cli.message_text import parse_command, show_error, show_push, show_response
+from diarkis_tw.client import (
+    Client,
+    CloseCode,
+    DiarkisError,
+    Disconnected,
+    LocalProtocolError,
+    NodeState,
+    Response,
+    ResponseError,
+    Status,
+)
+from diarkis_tw.units import Seconds
+
+HELP: Final = """\
+VER CMD [PAYLOAD]   send a command, such as: 2 10 hello
+                    PAYLOAD is text, hex:00ff or json:{"a": 1} (sent as MessagePack)
+ping                measure the round trip
+help                this
+quit                leave; so do ^D and ^C"""
+
+Command = tuple[int, int, bytes]
+
+
+class ExpectationFailed(DiarkisError):
+    """
+    Not everything that a script expects came in time.
+    """
+
+
+async def expect(
+    client: Client,
+    clock: IReactorTime,
+    commands: Sequence[Command],
+    count: int,
+    within: Seconds,
+    out: Callable[[str], object],
+) -> None:
+    """
+    Send commands and wait for a number of responses and pushes.
+
+    @param client: connected just now.
+    @param clock: measures the time-out.
+    @param commands: to send, in order.
+    @param count: of responses and pushes, in any order; each is printed.
+    @param within: how long to wait, in seconds.
+    @param out: gets each line.
+
+    @raise ExpectationFailed: fewer came.
+    @raise Disconnected: the connection ended before.
+    """
+    finished: Deferred[None] = Deferred()
+    left = count
+
+    def came(line: str) -> None:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            out(line)
+        if left == 0 and not finished.called:
+            finished.callback(None)
+
+    def ended(code: CloseCode) -> None:
+        if not finished.called:
+            finished.errback(Disconnected(code))
+
+    async def send(command: Command) -> None:
+        came(await answer(client, command, within))
+
+    client.on_any_push(lambda push: came(show_push(push)))
+    client.on_response(lambda response: came(show_response(response)))
+    client.on_disconnected(ended)
+    for command in commands:
+        # What goes wrong shows in the end, as something that did not come.
+        Deferred.fromCoroutine(send(command)).addErrback(lambda failure: failure.trap(DiarkisError))
+    if not count:
+        return
+    try:
+        await finished.addTimeout(within, clock)
+    except TimeoutError:
+        raise ExpectationFailed(
+            f"{count - left} of {count} expected messages came within {within:g} s"
+        ) from None
+
+
+async def answer(client: Client, command: Command, within: Seconds) -> str:
+    """
+    Run a command.
+
+    @param client: connected.
+    @param command: what to send.
+    @param within: how long to wait, in seconds.
+    @return: its response as a line.
+
+    @raise RequestTimeout: there was none.
+    @raise Disconnected: the client ended.
+    """
+    ver, cmd, payload = command
+    try:
+        body = await client.request(ver, cmd, payload, within)
+    except ResponseError as error:
+        return show_error(ver, cmd, error)
+    return show_response(Response(ver, cmd, Status.OK, 0, body))
+
+
+class Conversation:
+    """
+    Carries out what a person types, and shows what comes.
+
+    @ivar ended: fires when the person wants to leave, fails when the server ends it.
+    """
+
+    def __init__(
+        self, client: Client, clock: IReactorTime, within: Seconds, out: Callable[[str], object]
+    ) -> None:
+        """
+        @param client: connected just now.
+        @param clock: measures times.
+        @param within: how long to wait for a response, in seconds.
+        @param out: gets each line.
+        """
+        self.ended: Deferred[None] = Deferred()
+        self._client = client
+        self._clock = clock
+        self._within = within
+        self._out = out
+        client.on_any_push(lambda push: out(show_push(push)))
+        client.on_response(lambda response: out(show_response(response)))
+        client.on_reconnecting(lambda: out("connection lost, reconnecting ..."))
+        client.on_reconnected(lambda: out("reconnected"))
+        client.on_node_state(self._node_state)
+        client.on_disconnected(self._disconnected)
+
+    async def greet(self) -> None:
+        """
+        Say where the client is.
+
+        @raise DiarkisError: the server does not answer.
+        """
+        await self._client.ping(self._within)
+        self._out(
+            f"connected to {self._client.endpoint} as {self._client.uid}, "
+            f"round trip {self._round_trip()}"
+        )
+
+    async def line(self, text: str) -> bool:
+        """
+        Carry out one line.
+
+        @param text: as typed.
+        @return: whether it could be.
+        """
+        words = text.strip().split(maxsplit=2)
+        try:
+            match words:
+                case []:
+                    pass
+                case ["help" | "?"]:
+                    self._out(HELP)
+                case ["quit" | "exit"]:
+                    self.leave()
+                case ["ping" | "rtt"]:
+                    await self._client.ping(self._within)
+                    self._out(f"round trip {self._round_trip()}")
+                case [ver, cmd, *payload]:
+                    await self._command(parse_command(ver, cmd, payload[0] if payload else ""))
+                case _:
+                    raise LocalProtocolError(f"what is {text.strip()!r}? Type help for help")
+        except Disconnected:
+            return False
+        except DiarkisError as error:
+            self._out(str(error))
+            return False
+        return True
+
+    def leave(self) -> None:
+        """
+        The person wants to leave.
+        """
+        if not self.ended.called:
+            self.ended.callback(None)
+
+    async def _command(self, command: Command) -> None:
+        began = self._clock.seconds()
+        line = await answer(self._client, command, self._within)
+        self._out(f"{line} ({_milliseconds(self._clock.seconds() - began)})")
+
+    def _round_trip(self) -> str:
+        return _milliseconds(self._client.round_trip or 0.0)
+
+    def _node_state(self, state: NodeState) -> None:
+        self._out(f"the node is {state.value}")
+
+    def _disconnected(self, code: CloseCode) -> None:
+        if not self.ended.called:
+            self.ended.errback(Disconnected(code))
+
+
+def _milliseconds(time: Seconds) -> str:
+    return f"{time * 1000:.1f} ms"

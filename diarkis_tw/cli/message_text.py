@@ -1,0 +1,168 @@
+"""
+Messages as a person types and reads them, one line each.
+
+    ===================================================  ==========================
+    typed                                                payload
+    ===================================================  ==========================
+    C{hello}                                             UTF-8
+    C{hex:00ff}                                          bytes
+    C{json:{"a": 1}}                                     the object, as MessagePack
+    ===================================================  ==========================
+
+What is printed is safe for a terminal: nothing in it moves the cursor.
+"""
+
+import json
+
+from diarkis_tw.client import (
+    LocalProtocolError,
+    Push,
+    RemoteProtocolError,
+    Response,
+    ResponseError,
+    Status,
+)
+from diarkis_tw.wire.value import decode_error, decode_value, encode_value
+
+
+def parse_payload(text: str) -> bytes:
+    """
+    Read a payload as typed.
+
+    @param text: see the table above.
+    @return: the bytes to send.
+
+    @raise LocalProtocolError: what follows the prefix is not what it says.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "hex":
+        try:
+            return bytes.fromhex(rest)
+        except ValueError:
+            raise LocalProtocolError(f"{text!r} is not hexadecimal after hex:") from None
+    if kind == "json":
+        try:
+            value = json.loads(rest)
+        except (ValueError, RecursionError) as error:
+            raise LocalProtocolError(f"{text!r} is not JSON after json: ({error})") from None
+        if not isinstance(value, dict):
+            raise LocalProtocolError("after json: there must be an object, {...}")
+        return encode_value(value)
+    # What a terminal delivers that is no UTF-8 stands in the text as surrogates.
+    return text.encode("utf-8", "surrogateescape")
+
+
+def parse_command(ver: str, cmd: str, payload: str) -> tuple[int, int, bytes]:
+    """
+    Read a command as typed.
+
+    @param ver: 0..255.
+    @param cmd: 0..65535.
+    @param payload: see L{parse_payload}.
+    @return: the three, to be sent.
+
+    @raise LocalProtocolError: one of them is wrong.
+    """
+    return (
+        _number("VER", ver, 255),
+        _number("CMD", cmd, 65535),
+        parse_payload(payload),
+    )
+
+
+def _number(name: str, text: str, greatest: int) -> int:
+    if text.isascii() and text.isdigit() and int(text[:9]) <= greatest:
+        return int(text[:9])
+    raise LocalProtocolError(f"{name} must be a number from 0 to {greatest}, not {text!r}")
+
+
+def show_payload(payload: bytes) -> str:
+    """
+    Write a payload: legible text in quotes, a MessagePack map as JSON, else C{hex:}.
+
+    @param payload: any bytes.
+    @return: one line.
+    """
+    text = _as_text(payload)
+    if text is not None:
+        return text
+    try:
+        return _printable(json.dumps(decode_value(payload), ensure_ascii=False, default=_other))
+    except (RemoteProtocolError, TypeError, ValueError, RecursionError):
+        return "hex:" + payload.hex()
+
+
+def _as_text(payload: bytes) -> str | None:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    if all(char.isprintable() or char in "\n\r\t" for char in text):
+        return quote(text)
+    return None
+
+
+def quote(text: str) -> str:
+    """
+    Write a text in double quotes, with what cannot be printed escaped as in JSON.
+
+    @param text: any text.
+    @return: one line.
+    """
+    return _printable(json.dumps(text, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _other(value: object) -> str:
+    return f"hex:{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
+def show_response(response: Response) -> str:
+    """
+    Write a response.
+
+    @param response: as it came.
+    @return: one line.
+    """
+    if response.status is not Status.OK:
+        code, message = decode_error(response.payload)
+        if code or message:
+            error = ResponseError(response.status, code, message)
+            return show_error(response.ver, response.cmd, error)
+    return (
+        f"response ver={response.ver} cmd={response.cmd} status={response.status.name} "
+        f"payload={show_payload(response.payload)}"
+    )
+
+
+def show_error(ver: int, cmd: int, error: ResponseError) -> str:
+    """
+    Write a response with status BAD or ERR.
+
+    @param ver: of the command.
+    @param cmd: of the command.
+    @param error: what its request failed with.
+    @return: one line.
+    """
+    return (
+        f"response ver={ver} cmd={cmd} status={error.status.name} "
+        f"code={error.code} message={quote(error.message)}"
+    )
+
+
+def show_push(push: Push) -> str:
+    """
+    Write a push.
+
+    @param push: as it came.
+    @return: one line.
+    """
+    return f"push ver={push.ver} cmd={push.cmd} payload={show_payload(push.payload)}"

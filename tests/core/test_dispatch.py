@@ -1,0 +1,607 @@
+"""
+Tests of L{diarkis_tw.core.dispatch}: what a command is answered with.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from diarkis_tw.constants import ErrorCode, Status
+from diarkis_tw.core.user import User
+from diarkis_tw.errors import CommandError, LocalProtocolError
+from diarkis_tw.wire.value import decode_value
+from tests.core.fakes import CMD, VER, CoreTestCase, FakeConnection
+
+OK = Status.OK
+INTERNAL = (7, Status.ERR, 9999, "internal error")
+
+
+class GameFault(Exception):
+    """
+    A bug of the application.
+    """
+
+
+class ReturnTests(CoreTestCase):
+    """
+    Answers by returning.
+    """
+
+    def answered(self, result: object) -> list[tuple[int, Status, bytes]]:
+        _, client = self.serve(lambda ver, cmd, payload, user: result)
+        client.command(id=7)
+        return client.answers()
+
+    def test_bytes(self) -> None:
+        """
+        Returned bytes are the answer, with the request's id and status OK.
+        """
+        self.assertEqual(self.answered(b"hello"), [(7, OK, b"hello")])
+
+    def test_bytearray(self) -> None:
+        """
+        A bytearray is bytes too.
+        """
+        self.assertEqual(self.answered(bytearray(b"hello")), [(7, OK, b"hello")])
+
+    def test_memoryview(self) -> None:
+        """
+        A memoryview is bytes too.
+        """
+        self.assertEqual(self.answered(memoryview(b"hello")), [(7, OK, b"hello")])
+
+    def test_empty_bytes(self) -> None:
+        """
+        Empty bytes are an answer like others, and the only one.
+        """
+        self.assertEqual(self.answered(b""), [(7, OK, b"")])
+
+    def test_mapping(self) -> None:
+        """
+        A returned mapping, of whatever class, is the answer as a value.
+        """
+        value: Mapping[str, object] = MappingProxyType({"hp": 3})
+        [(id, status, payload)] = self.answered(value)
+        self.assertEqual((id, status, decode_value(payload)), (7, OK, {"hp": 3}))
+
+    def test_none(self) -> None:
+        """
+        A request that nobody answered is answered OK and empty at the end.
+        """
+        self.assertEqual(self.answered(None), [(7, OK, b"")])
+
+    def test_none_without_id(self) -> None:
+        """
+        A command without an id is not answered unless a handler does.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: None)
+        client.command()
+        self.assertEqual(client.sent, [])
+
+    def test_bytes_without_id(self) -> None:
+        """
+        What a handler returns is sent to a command without an id too.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: b"hello")
+        client.command()
+        self.assertEqual(client.answers(), [(0, OK, b"hello")])
+
+    def test_fired_deferred(self) -> None:
+        """
+        A Deferred that has fired already is as good as its result.
+        """
+        self.assertEqual(self.answered(succeed(b"hello")), [(7, OK, b"hello")])
+
+    def test_deferred(self) -> None:
+        """
+        A Deferred is waited for, and its result is the answer.
+        """
+        work: Deferred[bytes] = Deferred()
+        _, client = self.serve(lambda ver, cmd, payload, user: work)
+        client.command(id=7)
+        self.assertEqual(client.sent, [])
+        work.callback(b"hello")
+        self.assertEqual(client.answers(), [(7, OK, b"hello")])
+
+    def test_deferred_mapping(self) -> None:
+        """
+        A Deferred may fire with a mapping.
+        """
+        [(_, _, payload)] = self.answered(succeed({"hp": 3}))
+        self.assertEqual(decode_value(payload), {"hp": 3})
+
+    def test_deferred_none(self) -> None:
+        """
+        A Deferred that fires with None answers nothing, so the end does.
+        """
+        self.assertEqual(self.answered(succeed(None)), [(7, OK, b"")])
+
+    def test_coroutine(self) -> None:
+        """
+        An C{async def} handler may await, and what it returns is the answer.
+        """
+        work: Deferred[bytes] = Deferred()
+
+        async def handler(ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+            return await work + payload
+
+        _, client = self.serve(handler)
+        client.command(b"!", id=7)
+        self.assertEqual(client.sent, [])
+        work.callback(b"hello")
+        self.assertEqual(client.answers(), [(7, OK, b"hello!")])
+
+    def test_coroutine_that_never_waits(self) -> None:
+        """
+        An C{async def} handler that awaits nothing is done at once.
+        """
+
+        async def handler(ver: int, cmd: int, payload: bytes, user: User) -> dict[str, object]:
+            return {"hp": 3}
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        [(_, _, payload)] = client.answers()
+        self.assertEqual(decode_value(payload), {"hp": 3})
+
+    def test_arguments(self) -> None:
+        """
+        A handler gets ver, cmd, the payload and the user.
+        """
+        seen: list[tuple[object, ...]] = []
+        user, client = self.serve(
+            lambda ver, cmd, payload, user: seen.append((ver, cmd, payload, user))
+        )
+        client.command(b"payload")
+        self.assertEqual(seen, [(VER, CMD, b"payload", user)])
+
+    def test_answered_as_asked(self) -> None:
+        """
+        An unreliable command is answered unreliably, a reliable one reliably.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: payload)
+        client.command(b"a", reliable=False)
+        client.command(b"b", reliable=True)
+        self.assertEqual(client.reliable, [False, True])
+
+
+class FailureTests(CoreTestCase):
+    """
+    Answers to commands whose handler fails.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events = self.log_events()
+
+    def raising(self, error: Exception) -> FakeConnection:
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            raise error
+
+        return self.serve(handler)[1]
+
+    def test_command_error(self) -> None:
+        """
+        CommandError is BAD with its code and sentence, and nothing is logged.
+        """
+        client = self.raising(CommandError(2001, "no such item"))
+        client.command(id=7)
+        self.assertEqual(client.errors(), [(7, Status.BAD, 2001, "no such item")])
+        self.assertEqual(self.core.dispatcher.refused, 1)
+        self.assertEqual(self.core.dispatcher.failed, 0)
+
+    def test_command_error_without_id(self) -> None:
+        """
+        A refusal is told to a command without an id too.
+        """
+        client = self.raising(CommandError(2001, "no such item"))
+        client.command()
+        self.assertEqual(client.errors(), [(0, Status.BAD, 2001, "no such item")])
+
+    def test_command_error_that_cannot_be_sent(self) -> None:
+        """
+        A CommandError that no payload can carry is an internal error, and the
+        user's queue goes on.
+        """
+        refusals = [CommandError(2**70, "too great"), CommandError(1, "lone \udc80 surrogate")]
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            raise refusals.pop()
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL, INTERNAL])
+        self.assertEqual(len(self.logged(LocalProtocolError)), 2)
+
+    def test_internal_error(self) -> None:
+        """
+        Any other exception is ERR 9999, and no detail reaches the client.
+        """
+        client = self.raising(GameFault("secret table name"))
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertNotIn(b"secret", client.answers()[0][2])
+        self.assertEqual(self.core.dispatcher.failed, 1)
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+    def test_internal_error_is_logged(self) -> None:
+        """
+        The log names ver, cmd, uid and handler of a failure, with its traceback.
+        """
+        self.raising(GameFault("why")).command(b"payload", id=7)
+        [event] = [event for event in self.events if "log_failure" in event]
+        self.assertEqual((event["ver"], event["cmd"], event["uid"]), (VER, CMD, "alice"))
+        self.assertIn("raising", event["handler"])
+        self.assertIn("in handler", event["log_failure"].getTraceback())
+        self.assertNotIn("payload", str(event["log_format"]))
+        self.logged(GameFault)
+
+    def test_queue_goes_on(self) -> None:
+        """
+        A failure ends its own command only.
+        """
+        client = self.raising(GameFault())
+        client.command(id=7)
+        client.command(id=8)
+        self.assertEqual([id for id, *_ in client.errors()], [7, 8])
+        self.assertEqual(len(self.logged(GameFault)), 2)
+
+    def test_after_a_handler_with_next(self) -> None:
+        """
+        A handler that fails after one with next_ has ended is answered for itself.
+        """
+
+        def first(ver: int, cmd: int, payload: bytes, user: User, next_: object) -> None:
+            assert callable(next_)
+            next_()
+
+        def second(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            raise GameFault
+
+        _, client = self.serve(first, second)
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+    def test_failed_deferred(self) -> None:
+        """
+        A Deferred that fails is like an exception.
+        """
+        work: Deferred[bytes] = Deferred()
+        _, client = self.serve(lambda ver, cmd, payload, user: work)
+        client.command(id=7)
+        work.errback(GameFault())
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+    def test_deferred_failed_already(self) -> None:
+        """
+        So is one that has failed already.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: fail(CommandError(5, "no")))
+        client.command(id=7)
+        self.assertEqual(client.errors(), [(7, Status.BAD, 5, "no")])
+
+    def test_failed_coroutine(self) -> None:
+        """
+        A coroutine may raise CommandError after it waited.
+        """
+        work: Deferred[None] = Deferred()
+
+        async def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            await work
+            raise CommandError(5, "no")
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        work.callback(None)
+        self.assertEqual(client.errors(), [(7, Status.BAD, 5, "no")])
+
+    def test_str(self) -> None:
+        """
+        A returned text is the application's mistake, and the log says what to do.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: "hello")
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertIn("encode the text", str(self.logged(TypeError)[0]))
+
+    def test_str_later(self) -> None:
+        """
+        So is a text that a coroutine returns.
+        """
+
+        async def handler(ver: int, cmd: int, payload: bytes, user: User) -> str:
+            return "hello"
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertIn("encode the text", str(self.logged(TypeError)[0]))
+
+    def test_other_result(self) -> None:
+        """
+        Anything else is a mistake too, named by its type.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: 5)
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertIn("not int", str(self.logged(TypeError)[0]))
+
+    def test_value_that_cannot_be_encoded(self) -> None:
+        """
+        A value that MessagePack cannot say is an internal error, answered once.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: {"set": object()})
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertEqual(len(client.sent), 1)
+        self.assertEqual(len(self.logged(LocalProtocolError)), 1)
+
+    def test_unknown(self) -> None:
+        """
+        A pair without a handler is BAD 1004, which says the pair.
+        """
+        _, client = self.serve(lambda ver, cmd, payload, user: None)
+        client.command(id=7, cmd=11)
+        [(id, status, code, text)] = client.errors()
+        self.assertEqual((id, status, code), (7, Status.BAD, ErrorCode.UNKNOWN_COMMAND))
+        self.assertIn("ver 2 cmd 11", text)
+        self.assertEqual(self.core.dispatcher.unknown, 1)
+
+    def test_unknown_does_not_run_hooks(self) -> None:
+        """
+        There are no handlers to run hooks before.
+        """
+        seen: list[User] = []
+        self.core.registry.hook(seen.append)
+        _, client = self.serve(lambda ver, cmd, payload, user: None)
+        client.command(id=7, cmd=11)
+        self.assertEqual(seen, [])
+
+
+class ChainTests(CoreTestCase):
+    """
+    Commands with several handlers, and hooks.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen: list[str] = []
+
+    def test_order(self) -> None:
+        """
+        Handlers run in order of registration, each once the one before is done.
+        """
+        work: Deferred[None] = Deferred()
+
+        async def waits(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            self.seen.append("begun")
+            await work
+            self.seen.append("ended")
+
+        def last(ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+            self.seen.append("last")
+            return b"hello"
+
+        _, client = self.serve(waits, last)
+        client.command(id=7)
+        self.assertEqual(self.seen, ["begun"])
+        work.callback(None)
+        self.assertEqual(self.seen, ["begun", "ended", "last"])
+        self.assertEqual(client.answers(), [(7, OK, b"hello")])
+
+    def test_two_that_wait(self) -> None:
+        """
+        A chain may wait more than once.
+        """
+        first: Deferred[None] = Deferred()
+        second: Deferred[bytes] = Deferred()
+        _, client = self.serve(
+            lambda ver, cmd, payload, user: first, lambda ver, cmd, payload, user: second
+        )
+        client.command(id=7)
+        first.callback(None)
+        self.assertEqual(client.sent, [])
+        second.callback(b"hello")
+        self.assertEqual(client.answers(), [(7, OK, b"hello")])
+
+    def test_second_answer(self) -> None:
+        """
+        The id goes with the first answer; further ones have none.
+        """
+        _, client = self.serve(
+            lambda ver, cmd, payload, user: b"one", lambda ver, cmd, payload, user: b"two"
+        )
+        client.command(id=7)
+        self.assertEqual(client.answers(), [(7, OK, b"one"), (0, OK, b"two")])
+
+    def test_error_stops_the_chain(self) -> None:
+        """
+        After an error no further handler of this command runs.
+        """
+
+        def refuses(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            raise CommandError(5, "no")
+
+        _, client = self.serve(refuses, lambda ver, cmd, payload, user: self.seen.append("ran"))
+        client.command(id=7)
+        self.assertEqual(self.seen, [])
+        self.assertEqual(len(client.sent), 1)
+
+    def test_late_error_stops_the_chain(self) -> None:
+        """
+        So it is with an error that comes later.
+        """
+        work: Deferred[None] = Deferred()
+        _, client = self.serve(
+            lambda ver, cmd, payload, user: work,
+            lambda ver, cmd, payload, user: self.seen.append("ran"),
+        )
+        client.command(id=7)
+        work.errback(CommandError(5, "no"))
+        self.assertEqual(self.seen, [])
+        self.assertEqual(client.errors(), [(7, Status.BAD, 5, "no")])
+
+    def test_error_after_the_answer(self) -> None:
+        """
+        A request that has its answer gets no second one for an error.
+        """
+
+        def fails(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            raise GameFault
+
+        _, client = self.serve(lambda ver, cmd, payload, user: b"one", fails)
+        client.command(id=7)
+        self.assertEqual(client.answers(), [(7, OK, b"one")])
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+    def test_hooks_come_first(self) -> None:
+        """
+        Hooks run before the handlers of every command, with user.request set.
+        """
+
+        def hook(user: User) -> None:
+            assert user.request is not None
+            self.seen.append(f"hook of {user.request.cmd}")
+
+        self.core.registry.hook(hook)
+        self.core.registry.handle(VER, 11, lambda v, c, p, u: self.seen.append("eleven"))
+        _, client = self.serve(lambda ver, cmd, payload, user: self.seen.append("ten"))
+        client.command()
+        client.command(cmd=11)
+        self.assertEqual(self.seen, ["hook of 10", "ten", "hook of 11", "eleven"])
+
+    def test_hook_that_waits(self) -> None:
+        """
+        Handlers wait for a hook's next_.
+        """
+        turns: list[object] = []
+
+        def hook(user: User, next_: object) -> None:
+            turns.append(next_)
+
+        self.core.registry.hook(hook)
+        _, client = self.serve(lambda ver, cmd, payload, user: b"hello")
+        client.command(id=7)
+        self.assertEqual(client.sent, [])
+        [next_] = turns
+        assert callable(next_)
+        next_()
+        self.assertEqual(client.answers(), [(7, OK, b"hello")])
+
+    def test_hook_error(self) -> None:
+        """
+        An error in a hook ends the chain before any handler runs.
+        """
+
+        def hook(user: User) -> None:
+            raise CommandError(5, "banned")
+
+        self.core.registry.hook(hook)
+        _, client = self.serve(lambda ver, cmd, payload, user: self.seen.append("ran"))
+        client.command(id=7)
+        self.assertEqual(client.errors(), [(7, Status.BAD, 5, "banned")])
+        self.assertEqual(self.seen, [])
+
+    def test_hook_fault(self) -> None:
+        """
+        A bug in a hook does the same, without details.
+        """
+
+        def hook(user: User) -> None:
+            raise GameFault
+
+        self.core.registry.hook(hook)
+        _, client = self.serve(lambda ver, cmd, payload, user: self.seen.append("ran"))
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertEqual(self.seen, [])
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+
+class RespondTests(CoreTestCase):
+    """
+    Answers by C{user.server_respond}.
+    """
+
+    def test_carries_the_id(self) -> None:
+        """
+        server_respond answers the running command, and the end adds nothing.
+        """
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            user.server_respond(b"no", ver, cmd, Status.BAD)
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        self.assertEqual(client.answers(), [(7, Status.BAD, b"no")])
+
+    def test_twice(self) -> None:
+        """
+        Only the first answer carries the id.
+        """
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+            user.server_respond(b"one", ver, cmd)
+            user.server_respond(b"two", ver, cmd)
+            return b"three"
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        self.assertEqual(client.answers(), [(7, OK, b"one"), (0, OK, b"two"), (0, OK, b"three")])
+
+    def test_another_command(self) -> None:
+        """
+        An answer to another pair is not this command's.
+        """
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            user.server_respond(b"other cmd", ver, cmd + 1)
+            user.server_respond(b"other ver", ver + 1, cmd)
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        self.assertEqual(
+            client.answers(), [(0, OK, b"other cmd"), (0, OK, b"other ver"), (7, OK, b"")]
+        )
+
+    def test_while_waiting(self) -> None:
+        """
+        A handler that waits can answer before it is done.
+        """
+        work: Deferred[None] = Deferred()
+
+        async def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            await work
+            user.server_respond(b"soon", ver, cmd)
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        work.callback(None)
+        self.assertEqual(client.answers(), [(7, OK, b"soon")])
+
+    def test_outside_of_handlers(self) -> None:
+        """
+        Without a running command an answer has no id.
+        """
+        user, client = self.serve(lambda ver, cmd, payload, user: None)
+        self.assertIsNone(user.request)
+        user.server_respond({"hp": 3}, VER, CMD)
+        [(id, _, payload)] = client.answers()
+        self.assertEqual((id, decode_value(payload)), (0, {"hp": 3}))
+
+    def test_refused_message(self) -> None:
+        """
+        What cannot be encoded leaves the request open for another answer.
+        """
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+            self.assertRaises(LocalProtocolError, user.server_respond, {"a": object()}, ver, cmd)
+            return b"hello"
+
+        _, client = self.serve(handler)
+        client.command(id=7)
+        self.assertEqual(client.answers(), [(7, OK, b"hello")])

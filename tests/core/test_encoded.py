@@ -1,0 +1,65 @@
+"""
+Tests of L{diarkis_tw.core.encoded}.
+"""
+
+from collections import UserDict
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from diarkis_tw.constants import Status
+from diarkis_tw.core.encoded import Encoded
+from diarkis_tw.errors import LocalProtocolError
+from diarkis_tw.wire.message import encode_push, encode_response
+from diarkis_tw.wire.value import encode_value
+
+
+class EncodedTests(SynchronousTestCase):
+    """
+    Messages on their way to many.
+    """
+
+    def test_push(self) -> None:
+        """
+        Without a status it is a push.
+        """
+        self.assertEqual(Encoded(2, 10, b"hello").binary, encode_push(2, 10, b"hello"))
+
+    def test_response(self) -> None:
+        """
+        With a status it is a response to a request.
+        """
+        self.assertEqual(
+            Encoded(2, 10, b"hello", Status.BAD, 7).binary,
+            encode_response(2, 10, Status.BAD, 7, b"hello"),
+        )
+
+    def test_mapping(self) -> None:
+        """
+        A mapping of any class travels as MessagePack.
+        """
+        value = UserDict({"hp": 3})
+        self.assertEqual(Encoded(2, 10, value).binary, encode_push(2, 10, encode_value({"hp": 3})))
+
+    def test_once(self) -> None:
+        """
+        A value is encoded once, however many receive it.
+        """
+        asked = 0
+
+        class Counting(UserDict[str, object]):
+            def __getitem__(self, key: str) -> object:
+                nonlocal asked
+                asked += 1
+                return super().__getitem__(key)
+
+        encoded = Encoded(2, 10, Counting(hp=3))
+        self.assertIs(encoded.binary, encoded.binary)
+        self.assertEqual(asked, 1)
+
+    def test_check(self) -> None:
+        """
+        What cannot be sent is found by its author.
+        """
+        Encoded(2, 10, {"hp": 3}).check()
+        for wrong in (Encoded(256, 10, b""), Encoded(2, 65536, b""), Encoded(2, 10, {"a": self})):
+            self.assertRaises(LocalProtocolError, wrong.check)

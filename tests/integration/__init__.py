@@ -1,0 +1,3 @@
+"""
+Tests of whole processes: real sockets, real reactors, real signals.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests of diarkis_tw.testing.
+"""
