@@ -93,18 +93,20 @@ class Player:
 
 class EchoServer:
     """
-    A server in this process and its players.
+    A server in this process.
+
+    @ivar players: its users.
     """
 
     def __init__(self, players: int) -> None:
-        reactor = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        reactor = MemoryReactorClock()
         settings = Settings(tcp=TcpSettings(), node=NodeSettings(max_command_rate=0))
         server = Server(cast(IReactorTime, reactor), settings)
         demo.setup(server)
         server.service().startService()
         factory = cast(TcpServer, reactor.tcpServers[0][1])
         ciphers = AeadCache(2 * players + 2)
-        self._players = [Player(server, factory, f"{n}", ciphers) for n in range(players)]
+        self.players = [Player(server, factory, f"{n}", ciphers) for n in range(players)]
 
     def echoes(self, count: int, profile: Profile | None = None) -> float:
         """
@@ -113,7 +115,7 @@ class EchoServer:
         @param count: of each player.
         @return: microseconds of CPU for each.
         """
-        players = self._players
+        players = self.players
         work = [(player.receive, player.session.echo()) for _ in range(count) for player in players]
         with profile or nullcontext():
             begin = time.thread_time_ns()

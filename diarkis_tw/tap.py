@@ -21,11 +21,13 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.python.usage import Options as UsageOptions
 
+from diarkis_tw.config.hosts import is_wildcard
 from diarkis_tw.config.load import default_settings, load_settings
 from diarkis_tw.config.settings import Settings
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.server import Server
 from diarkis_tw.server.application import Setup, find_application
+from diarkis_tw.server.endpoints import host_port
 from diarkis_tw.server.logs import application_observer, use_twist_log
 
 
@@ -135,13 +137,14 @@ def banner(program: str, addresses: dict[str, tuple[str, int]]) -> str:
     lines = ["", "diarkis_tw is ONLINE"]
     for name, (host, port) in addresses.items():
         scheme = "http://" if name == "HTTP" else ""
-        lines.append(f"    {name:<5} {scheme}{host}:{port}")
+        lines.append(f"    {name:<5} {scheme}{host_port(host, port)}")
     if "HTTP" in addresses:
         host, port = addresses["HTTP"]
         kind = next((name for name in addresses if name != "HTTP"), "TCP").lower()
+        url = f"http://{host_port('127.0.0.1' if is_wildcard(host) else host, port)}"
         lines += [
             "Next, in another terminal:",
-            f"    {program} client --type {kind} --uid alice --url http://{host}:{port}",
+            f"    {program} client --type {kind} --uid alice --url {url}",
         ]
     return "\n".join([*lines, "Control-C stops it.", ""])
 

@@ -28,6 +28,8 @@ def sized(size: int) -> st.SearchStrategy[bytes]:
 
 nonces = sized(16)
 ephemerals = sized(32)
+cids = sized(8)
+cookies = sized(20)
 
 _leaves = (
     st.none()

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,12 +37,32 @@ from diarkis_tw.cli.terminal import (
     watch_terminal,
     write_history,
 )
-from diarkis_tw.client import Client, LocalProtocolError, ServerType, connect
+from diarkis_tw.client import (
+    Client,
+    CloseCode,
+    DiarkisError,
+    Disconnected,
+    LocalProtocolError,
+    ServerType,
+    connect,
+)
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 PROMPT: Final = "> "
+
+HINTS: Final = {
+    CloseCode.UNKNOWN: "The server does not know the session: it was restarted, or forgot it.",
+    CloseCode.REPLACED: "The same user connected from elsewhere.",
+    CloseCode.KICKED: "The server put the user out.",
+    CloseCode.SERVER_OFFLINE: "The server is about to stop.",
+    CloseCode.TAKEN: "The server takes no new users.",
+    CloseCode.TOO_LARGE: "The payload is larger than the server's maxRcvSize.",
+    CloseCode.RATE: "The user sent more commands than the server's maxCommandRate.",
+    CloseCode.OVERFLOW: "The user's commands or messages piled up on the server.",
+}
+"""What an ending means, where the code alone does not say it."""
 
 
 def add_parser(subparsers: "Subparsers") -> None:
@@ -122,12 +142,15 @@ def run(args: argparse.Namespace) -> int:
 
     @raise DiarkisError: what went wrong, as a sentence.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251 - where the reactor enters
 
     scripted = args.send is not None or args.expect is not None
     work = run_script(reactor, args) if scripted else run_conversation(reactor, args)
     try:
         return _drive(reactor, work)
+    except Disconnected as error:
+        hint = HINTS.get(error.code)
+        raise DiarkisError(f"{error}. {hint}" if hint else str(error)) from None
     except CancelledError:
         # ^C: a person has what they wanted, a script has not.
         return 1 if scripted else 0
@@ -221,7 +244,7 @@ async def _talk_on_terminal(reactor: object, client: Client, within: float) -> N
     ):
         try:
             await conversation.greet()
-            await conversation.ended
+            await conversation.until_end()
         finally:
             editor.hide()
             write_history(path, editor.history)
@@ -243,12 +266,13 @@ async def _carry_out_lines(reactor: object, client: Client, within: float) -> in
         with open(sys.stdin.fileno(), "rb", closefd=False) as lines:
             for line in lines:
                 text = line.decode("utf-8", "surrogateescape")
-                if not blockingCallFromThread(threads, carry_out, text):
+                # Its annotation takes functions that return nothing only.
+                if not blockingCallFromThread(threads, carry_out, text):  # type: ignore[arg-type]
                     all_done = False
         threads.callFromThread(conversation.leave)
 
     Thread(target=read, daemon=True).start()
-    await conversation.ended
+    await conversation.until_end()
     return 0 if all_done else 1
 
 
@@ -267,18 +291,21 @@ def _drive(reactor: Any, work: Coroutine[Deferred[Any], Any, int]) -> int:
     """
     results: list[int | Failure] = []
     core = IReactorCore(reactor)
+    stopping = False
 
     def start() -> None:
-        working = Deferred.fromCoroutine(work)
-        working.addBoth(done)
-        core.addSystemEventTrigger("before", "shutdown", lambda: stop(working))
+        working = Deferred.fromCoroutine(work).addBoth(done)
+        if not results:
+            core.addSystemEventTrigger("before", "shutdown", lambda: stop(working))
 
     def done(result: int | Failure) -> None:
         results.append(result)
-        if core.running:
+        if not stopping:
             core.stop()
 
     def stop(working: Deferred[None]) -> Deferred[None]:
+        nonlocal stopping
+        stopping = True
         if not results:
             working.cancel()
         return working

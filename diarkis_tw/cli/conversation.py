@@ -8,6 +8,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from diarkis_tw.cli.message_text import parse_command, show_error, show_push, show_response
 from diarkis_tw.client import (
@@ -81,16 +82,16 @@ async def expect(
     client.on_any_push(lambda push: came(show_push(push)))
     client.on_response(lambda response: came(show_response(response)))
     client.on_disconnected(ended)
+    if not count:
+        finished.callback(None)
     for command in commands:
         # What goes wrong shows in the end, as something that did not come.
         Deferred.fromCoroutine(send(command)).addErrback(lambda failure: failure.trap(DiarkisError))
-    if not count:
-        return
     try:
         await finished.addTimeout(within, clock)
     except TimeoutError:
         raise ExpectationFailed(
-            f"{count - left} of {count} expected messages came within {within:g} s"
+            f"{count - left} of {count} expected messages came in time"
         ) from None
 
 
@@ -117,29 +118,35 @@ async def answer(client: Client, command: Command, within: Seconds) -> str:
 class Conversation:
     """
     Carries out what a person types, and shows what comes.
-
-    @ivar ended: fires when the person wants to leave, fails when the server ends it.
     """
 
     def __init__(
-        self, client: Client, clock: IReactorTime, within: Seconds, out: Callable[[str], object]
+        self,
+        client: Client,
+        clock: IReactorTime,
+        within: Seconds,
+        *,
+        out: Callable[[str], object],
+        note: Callable[[str], object],
     ) -> None:
         """
         @param client: connected just now.
         @param clock: measures times.
         @param within: how long to wait for a response, in seconds.
-        @param out: gets each line.
+        @param out: gets each line about a message.
+        @param note: gets all others.
         """
-        self.ended: Deferred[None] = Deferred()
+        self._ended: Deferred[None] = Deferred()
+        self._failure: Failure | None = None
         self._client = client
         self._clock = clock
         self._within = within
         self._out = out
+        self._note = note
         client.on_any_push(lambda push: out(show_push(push)))
         client.on_response(lambda response: out(show_response(response)))
-        client.on_reconnecting(lambda: out("connection lost, reconnecting ..."))
-        client.on_reconnected(lambda: out("reconnected"))
-        client.on_node_state(self._node_state)
+        client.on_reconnecting(lambda: note("connection lost, reconnecting ..."))
+        client.on_reconnected(lambda: note("reconnected"))
         client.on_disconnected(self._disconnected)
 
     async def greet(self) -> None:
@@ -149,10 +156,14 @@ class Conversation:
         @raise DiarkisError: the server does not answer.
         """
         await self._client.ping(self._within)
-        self._out(
+        self._note(
             f"connected to {self._client.endpoint} as {self._client.uid}, "
             f"round trip {self._round_trip()}"
         )
+        state = self._client.node_state
+        if state is not None and state is not NodeState.ONLINE:
+            self._node_state(state)
+        self._client.on_node_state(self._node_state)
 
     async def line(self, text: str) -> bool:
         """
@@ -167,12 +178,12 @@ class Conversation:
                 case []:
                     pass
                 case ["help" | "?"]:
-                    self._out(HELP)
+                    self._note(HELP)
                 case ["quit" | "exit"]:
                     self.leave()
                 case ["ping" | "rtt"]:
                     await self._client.ping(self._within)
-                    self._out(f"round trip {self._round_trip()}")
+                    self._note(f"round trip {self._round_trip()}")
                 case [ver, cmd, *payload]:
                     await self._command(parse_command(ver, cmd, payload[0] if payload else ""))
                 case _:
@@ -180,7 +191,7 @@ class Conversation:
         except Disconnected:
             return False
         except DiarkisError as error:
-            self._out(str(error))
+            self._note(str(error))
             return False
         return True
 
@@ -188,8 +199,28 @@ class Conversation:
         """
         The person wants to leave.
         """
-        if not self.ended.called:
-            self.ended.callback(None)
+        if not self._ended.called:
+            self._ended.callback(None)
+
+    async def until_end(self) -> None:
+        """
+        Wait for the end.
+
+        @raise Disconnected: it was not the person's wish.
+        """
+        await self._ended
+        if self._failure is not None:
+            self._failure.raiseException()
+
+    def fail(self, failure: Failure) -> None:
+        """
+        It cannot go on.
+
+        @param failure: why.
+        """
+        if not self._ended.called:
+            self._failure = failure
+            self._ended.callback(None)
 
     async def _command(self, command: Command) -> None:
         began = self._clock.seconds()
@@ -200,11 +231,10 @@ class Conversation:
         return _milliseconds(self._client.round_trip or 0.0)
 
     def _node_state(self, state: NodeState) -> None:
-        self._out(f"the node is {state.value}")
+        self._note(f"the node is {state.value}")
 
     def _disconnected(self, code: CloseCode) -> None:
-        if not self.ended.called:
-            self.ended.errback(Disconnected(code))
+        self.fail(Failure(Disconnected(code)))
 
 
 def _milliseconds(time: Seconds) -> str:

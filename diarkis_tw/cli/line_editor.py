@@ -35,7 +35,9 @@ LINE_MAX: Final = 20_000
 _ERASE: Final = "\r\x1b[K"
 
 # A sequence of control characters as terminals send for keys, or one character.
-_KEY: Final = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Za-z]|[^\[O])|[^\x1b]", re.DOTALL)
+_KEY: Final = re.compile(
+    r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Za-z]|[^\[O\x1b]|(?=\x1b))|[^\x1b]", re.DOTALL
+)
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-9;]{0,16}|O)?$")
 
 

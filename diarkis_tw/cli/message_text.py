@@ -83,11 +83,13 @@ def show_payload(payload: bytes) -> str:
     @param payload: any bytes.
     @return: one line.
     """
-    text = _as_text(payload)
-    if text is not None:
-        return text
+    quoted = _as_text(payload)
+    if quoted is not None:
+        return quoted
     try:
-        return _printable(json.dumps(decode_value(payload), ensure_ascii=False, default=_other))
+        value = decode_value(payload)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_other)
+        return _printable(text)
     except (RemoteProtocolError, TypeError, ValueError, RecursionError):
         return "hex:" + payload.hex()
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -34,14 +33,21 @@ def key_by_key(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        # A terminal that is gone, such as a closed window, needs none of this.
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @implementer(IReadDescriptor)
 class _Reader:
     def __init__(
-        self, descriptor: int, keys: Callable[[bytes], object], ended: Callable[[], object]
+        self,
+        reactor: IReactorFDSet,
+        descriptor: int,
+        keys: Callable[[bytes], object],
+        ended: Callable[[], object],
     ) -> None:
+        self._reactor = reactor
         self._descriptor = descriptor
         self._keys = keys
         self._ended = ended
@@ -49,15 +55,16 @@ class _Reader:
     def fileno(self) -> int:
         return self._descriptor
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> None:
         try:
             data = os.read(self._descriptor, 4096)
         except OSError:
             data = b""
-        if not data:
-            return ConnectionDone()
-        self._keys(data)
-        return None
+        if data:
+            self._keys(data)
+        else:
+            self._reactor.removeReader(self)
+            self._ended()
 
     def connectionLost(self, reason: Failure) -> None:
         self._ended()
@@ -83,7 +90,7 @@ def watch_terminal(
     """
     # Twisted's StandardIO would make the descriptor non-blocking, which the shell
     # and whatever else writes to this terminal share.
-    reader = _Reader(descriptor, keys, ended)
+    reader = _Reader(reactor, descriptor, keys, ended)
     reactor.addReader(reader)
     try:
         yield

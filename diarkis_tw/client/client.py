@@ -18,6 +18,9 @@ States and rules:
     loss may be lost or arrive twice.
   - While RECONNECTING reliable messages wait, a bounded number of them; unreliable
     ones are dropped.
+  - A server that forgot the connection, and not the session, makes it anew without
+    RECONNECTING; what had not arrived then is lost.
+  - Leaving, the client first waits until the server has what has to arrive.
   - Handlers run in order of arrival. Whatever they do, fail included, they cannot
     disturb the client.
 """
@@ -41,6 +44,7 @@ from diarkis_tw.client.transport import Transport
 from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType
 from diarkis_tw.errors import Disconnected, LocalProtocolError, RemoteProtocolError
 from diarkis_tw.units import Seconds
+from diarkis_tw.wire.frame import CHANNELS
 from diarkis_tw.wire.handshake import Terms
 from diarkis_tw.wire.message import Push, Response, decode_server_message, encode_request
 from diarkis_tw.wire.value import encode_value
@@ -108,12 +112,15 @@ class Client:
         self._transport: Transport | None = None
         self._opening: Deferred[None] | None = None
         self._requests = PendingRequests(clock)
-        self._keep_alive = KeepAlive(clock, self._send_keep_alive, self._server_silent)
+        self._keep_alive = KeepAlive(
+            clock, self._send_keep_alive, self._server_silent, self._message_timeout
+        )
         self._backoff = Backoff(jitter)
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._waiting_bytes = 0
+        self._discarded = 0
         self._node_state: NodeState | None = None
         self._ending: tuple[CloseCode, str] | None = None
         self._closing: list[Deferred[None]] = []
@@ -149,6 +156,22 @@ class Client:
         """
         return self._node_state
 
+    @property
+    def public_address(self) -> str | None:
+        """
+        C{ip:port} from which the server last heard this client, for peer-to-peer;
+        L{None} unless it tells, which it does over UDP with C{enableP2P}.
+        """
+        return self._keep_alive.public_address
+
+    @property
+    def discarded(self) -> int:
+        """
+        Bytes of reliable messages given up because the server had forgotten the
+        connection, as after a restart, and it was made anew; 0 most of the time.
+        """
+        return self._discarded
+
     # Talking
 
     def request(
@@ -157,6 +180,7 @@ class Client:
         cmd: int,
         payload: bytes | Mapping[str, object] = b"",
         timeout: Seconds = 5.0,
+        reliable: bool = True,
     ) -> Deferred[bytes]:
         """
         Run a command and wait for its answer.
@@ -165,6 +189,7 @@ class Client:
         @param cmd: number of the command, 0..65535.
         @param payload: bytes, or a map that is sent as MessagePack.
         @param timeout: for the answer, in seconds.
+        @param reliable: false = request and answer may be lost; see L{send}.
         @return: fires with the payload of an answer with status OK; cancellable.
 
         @raise ResponseError: the answer's status was BAD or ERR. As all of these
@@ -172,7 +197,8 @@ class Client:
         @raise RequestTimeout: there was no answer in time.
         @raise Disconnected: the client ended for good.
         @raise LocalProtocolError: the request cannot be sent: a number or the
-            payload is illegal, or too much waits to be sent already.
+            payload is illegal, too much waits to be sent already, or an unreliable
+            one was dropped.
         """
         if self._ending is not None:
             return fail(Disconnected(*self._ending))
@@ -182,8 +208,10 @@ class Client:
         except LocalProtocolError as error:
             return fail(error)
         try:
-            if not self._send(encode_request(ver, cmd, request_id, body), True, request_id):
-                raise LocalProtocolError(f"command {ver}/{cmd}: too much waits to be sent")
+            message = encode_request(ver, cmd, request_id, body)
+            if not self._send(message, reliable, 0, request_id):
+                why = "too much waits to be sent" if reliable else "dropped, not connected or busy"
+                raise LocalProtocolError(f"command {ver}/{cmd}: {why}")
         except LocalProtocolError as error:
             self._requests.fail(request_id, error)
         return answer
@@ -194,6 +222,7 @@ class Client:
         cmd: int,
         payload: bytes | Mapping[str, object] = b"",
         reliable: bool = True,
+        channel: int = 0,
     ) -> bool:
         """
         Run a command without waiting; should the server answer nevertheless,
@@ -203,12 +232,16 @@ class Client:
         @param cmd: number of the command, 0..65535.
         @param payload: bytes, or a map that is sent as MessagePack.
         @param reliable: false = it may be lost, and is dropped while reconnecting
-            or while the network is slow.
+            or while the network is slow. Over UDP it must fit one packet.
+        @param channel: 0..7: over UDP a reliable message that is lost holds up
+            those of its channel only. Requests have channel 0.
         @return: false if it was dropped.
 
         @raise LocalProtocolError: a number or the payload is illegal.
         """
-        return self._send(encode_request(ver, cmd, 0, _body(payload)), reliable)
+        if not 0 <= channel < CHANNELS:
+            raise LocalProtocolError(f"channel {channel}: 0 to {CHANNELS - 1} exist")
+        return self._send(encode_request(ver, cmd, 0, _body(payload)), reliable, channel)
 
     async def ping(self, timeout: Seconds = 5.0) -> Seconds:  # noqa: ASYNC109 - Twisted
         """
@@ -317,8 +350,8 @@ class Client:
             self._state = ClientState.CLOSING
             self._ending = (CloseCode.NORMAL, "closing")
             self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._finish, CloseCode.NORMAL)
-            # Refused, it goes the same way: without the server's answer.
-            self._transport_send(encode_request(BUILTIN, Builtin.FIN, 0, b""), True)
+            if self._transport is not None:
+                self._transport.drained().addCallback(self._say_fin)
         elif self._state is not ClientState.CLOSING:
             self._finish(CloseCode.NORMAL)
         return closed
@@ -367,6 +400,18 @@ class Client:
         except RemoteProtocolError as error:
             self._finish(error.code, str(error))
 
+    def reconnected(self, terms: Terms, discarded: int) -> None:
+        """
+        The connection was made anew; see
+        L{diarkis_tw.client.transport.TransportEvents}.
+        """
+        self._discarded += discarded
+        if self._state is ClientState.CLOSING:
+            self._say_fin(None)
+            return
+        self._keep_alive.start(terms)
+        self._reconnected.call()
+
     def closed(self, code: CloseCode | None, reason: str) -> None:
         """
         The transport ended; see L{diarkis_tw.client.transport.TransportEvents}.
@@ -380,9 +425,9 @@ class Client:
 
     # Inside
 
-    def _send(self, message: bytes, reliable: bool, request_id: int = 0) -> bool:
+    def _send(self, message: bytes, reliable: bool, channel: int = 0, request_id: int = 0) -> bool:
         if self._state is ClientState.CONNECTED:
-            return self._transport_send(message, reliable)
+            return self._transport_send(message, reliable, channel)
         if self._state is not ClientState.RECONNECTING or not reliable:
             return False
         if (
@@ -390,7 +435,7 @@ class Client:
             or self._waiting_bytes + len(message) > WAITING_MAX_BYTES
         ):
             return False
-        self._waiting.append((request_id, message))
+        self._waiting.append((request_id, message, channel))
         self._waiting_bytes += len(message)
         return True
 
@@ -400,13 +445,20 @@ class Client:
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         self._waiting_bytes = 0
-        for request_id, message in waiting:
+        for request_id, message, channel in waiting:
             # A request that was given up meanwhile must not run after all.
             if not request_id or request_id in self._requests:
-                self._send(message, True, request_id)
+                self._send(message, True, channel, request_id)
 
-    def _transport_send(self, message: bytes, reliable: bool) -> bool:
-        return self._transport is not None and self._transport.send(message, reliable)
+    def _transport_send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
+        return self._transport is not None and self._transport.send(message, reliable, channel)
+
+    def _say_fin(self, _: None) -> None:
+        # Refused, it goes the same way: without the server's answer.
+        self._transport_send(encode_request(BUILTIN, Builtin.FIN, 0, b""), True)
+
+    def _message_timeout(self) -> Seconds | None:
+        return None if self._transport is None else self._transport.timeout()
 
     def _send_keep_alive(self, payload: bytes) -> None:
         message = encode_request(BUILTIN, Builtin.KEEP_ALIVE, 0, payload)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IReactorTCP, IReactorTime, IReactorUDP
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -17,6 +17,7 @@ from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client
 from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
 from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.client.transport import Transport
+from diarkis_tw.client.udp import UdpTransport
 from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.errors import Disconnected, LocalProtocolError
 from diarkis_tw.units import Seconds
@@ -136,12 +137,15 @@ def _transport_maker(
     type: ServerType, reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
 ) -> Callable[[], Transport]:
     _require_built(type)
+    if type is ServerType.UDP:
+        udp = IReactorUDP(reactor)
+        return lambda: UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
     return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
 
 
 def _require_built(type: ServerType) -> None:
-    if type is not ServerType.TCP:
-        raise LocalProtocolError(f"a client over {type} is not built yet; use TCP")
+    if type is ServerType.WS:
+        raise LocalProtocolError(f"a client over {type} is not built yet; use TCP or UDP")
 
 
 def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> Deferred[Client]:

@@ -6,11 +6,14 @@ Rules:
 
   - One at once after the handshake, which also confirms the connection, then one
     per interval.
+  - Where messages may be lost it is repeated until answered, each copy with its own
+    time, so that the answer to any of them measures the round trip.
   - Any answer proves the server alive. No answer for the whole connection TTL means
     that it is not, whatever else arrives: it would have dropped the user by then.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -18,6 +21,10 @@ from diarkis_tw.constants import NODE_STATE_BYTE, NodeState
 from diarkis_tw.units import Seconds, milliseconds, seconds
 from diarkis_tw.wire.handshake import Terms
 from diarkis_tw.wire.keep_alive import decode_keep_alive_response, encode_keep_alive_request
+
+REPEAT_MIN: Final[Seconds] = 0.5
+"""A copy sent sooner would rarely be needed; the path's time-out counts if it is
+longer."""
 
 _STATE = {byte: state for state, byte in NODE_STATE_BYTE.items()}
 
@@ -37,6 +44,8 @@ class KeepAlive:
     The keep-alive of one client, started anew with each connection.
 
     @ivar round_trip: the last one measured, L{None} before.
+    @ivar public_address: C{ip:port} of the client as the server sees it, L{None} if
+        it does not say.
     """
 
     def __init__(
@@ -44,21 +53,26 @@ class KeepAlive:
         clock: IReactorTime,
         send: Callable[[bytes], object],
         give_up: Callable[[Seconds], object],
+        timeout: Callable[[], Seconds | None] = lambda: None,
     ) -> None:
         """
         @param clock: measures everything.
         @param send: gets each request's payload.
         @param give_up: called when the server is gone, with the time it was silent.
+        @param timeout: after which a request may be taken for lost; L{None} = none
+            is lost.
         """
         self.round_trip: Seconds | None = None
+        self.public_address: str | None = None
         self._clock = clock
         self._send = send
         self._give_up = give_up
-        self._sent_at: Seconds = 0.0
-        self._sent_ms = -1
+        self._timeout = timeout
+        self._sent: dict[int, Seconds] = {}
         self._interval: Seconds = 0.0
         self._ttl: Seconds = 0.0
         self._next: IDelayedCall | None = None
+        self._again: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
     def start(self, terms: Terms) -> None:
@@ -77,11 +91,11 @@ class KeepAlive:
         """
         The connection is over.
         """
-        for timer in (self._next, self._deadline):
+        for timer in (self._next, self._again, self._deadline):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._next = self._deadline = None
-        self._sent_ms = -1
+        self._next = self._again = self._deadline = None
+        self._sent.clear()
 
     def answered(self, payload: bytes) -> NodeState:
         """
@@ -92,21 +106,37 @@ class KeepAlive:
 
         @raise RemoteProtocolError: it is none.
         """
-        time_ms, state_byte, _ = decode_keep_alive_response(payload)
+        time_ms, state_byte, address = decode_keep_alive_response(payload)
+        self.public_address = address or None
         if self._deadline is not None and self._deadline.active():
             self._deadline.reset(self._ttl)
-        if time_ms == self._sent_ms:
-            self.round_trip = self._clock.seconds() - self._sent_at
+        sent_at = self._sent.get(time_ms)
+        if sent_at is not None:
+            self.round_trip = self._clock.seconds() - sent_at
             # A repeated answer would measure its own delay.
-            self._sent_ms = -1
+            self._sent.clear()
+            self._stop_repeating()
         return _STATE[state_byte]
 
     def _ask(self) -> None:
         self._next = self._clock.callLater(self._interval, self._ask)
-        self._sent_at = self._clock.seconds()
-        self._sent_ms = milliseconds(self._sent_at)
+        self._stop_repeating()
+        self._sent.clear()
+        self._say()
+
+    def _say(self) -> None:
+        now = self._clock.seconds()
+        now_ms = milliseconds(now)
+        self._sent[now_ms] = now
+        timeout = self._timeout()
+        if timeout is not None:
+            self._again = self._clock.callLater(max(timeout, REPEAT_MIN), self._say)
         last = None if self.round_trip is None else milliseconds(self.round_trip)
-        self._send(encode_keep_alive_request(self._sent_ms, last))
+        self._send(encode_keep_alive_request(now_ms, last))
+
+    def _stop_repeating(self) -> None:
+        if self._again is not None and self._again.active():
+            self._again.cancel()
 
     def _silent(self) -> None:
         self.stop()

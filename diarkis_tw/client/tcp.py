@@ -25,7 +25,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import (
     IAddress,
@@ -163,7 +163,7 @@ class TcpTransport:
             endpoint.host, endpoint.port, _Factory(self), timeout=HANDSHAKE_TIMEOUT
         )
 
-    def send(self, message: bytes, reliable: bool) -> bool:
+    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
         """
         See L{diarkis_tw.client.transport.Transport.send}.
         """
@@ -177,6 +177,17 @@ class TcpTransport:
         if self._send_number >= self._number_limit:
             self._end(CloseCode.REKEY, "the packet numbers are used up")
         return True
+
+    def timeout(self) -> None:
+        """
+        See L{diarkis_tw.client.transport.Transport.timeout}.
+        """
+
+    def drained(self) -> Deferred[None]:
+        """
+        See L{diarkis_tw.client.transport.Transport.drained}.
+        """
+        return succeed(None)
 
     def close(self, code: CloseCode) -> Deferred[None]:
         """

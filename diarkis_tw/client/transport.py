@@ -5,7 +5,8 @@ Rules:
 
   - A transport object is one connection; a reconnect makes a new one.
   - L{Transport.connect} is called once, first. Of the events, C{connected} comes at
-    most once, then any number of C{message_received}, then C{closed} exactly once.
+    most once, then any number of C{message_received} and C{reconnected}, then
+    C{closed} exactly once.
   - After L{Transport.close} no event comes, C{closed} neither.
   - An event may call any method of the transport, L{Transport.close} included.
 """
@@ -16,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from diarkis_tw.client.endpoint import Endpoint
 from diarkis_tw.constants import CloseCode
+from diarkis_tw.units import Seconds
 from diarkis_tw.wire.handshake import Terms
 
 
@@ -36,6 +38,16 @@ class TransportEvents(Protocol):
         A message came, authentic and complete.
 
         @param message: see L{diarkis_tw.wire.message}.
+        """
+
+    def reconnected(self, terms: Terms, discarded: int) -> None:
+        """
+        The server had forgotten the connection, and took the client as if it were
+        new; messages may be sent.
+
+        @param terms: what it granted this time.
+        @param discarded: bytes of messages that were not sent, or are not known to
+            have arrived, and are not sent again.
         """
 
     def closed(self, code: CloseCode | None, reason: str) -> None:
@@ -61,17 +73,36 @@ class Transport(Protocol):
         @param events: what to call.
         """
 
-    def send(self, message: bytes, reliable: bool) -> bool:
+    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
         """
         Send one message.
 
         @param message: see L{diarkis_tw.wire.message}.
         @param reliable: whether it has to arrive; streams deliver everything,
             but drop an unreliable one rather than buffer it for a slow network.
+        @param channel: 0..7; reliable messages arrive in order within each. Streams
+            have one order for all.
         @return: false if it was refused because too much waits to be sent, or
             there is no connection.
 
-        @raise LocalProtocolError: the message is too large for any server.
+        @raise LocalProtocolError: the message is too large for any server, or an
+            unreliable one for a packet.
+        """
+
+    def timeout(self) -> Seconds | None:
+        """
+        Look up after how long an unreliable message that is not answered may be
+        taken for lost.
+
+        @return: in seconds; L{None} if nothing is lost but the connection.
+        """
+
+    def drained(self) -> Deferred[None]:
+        """
+        Wait until the server has everything that has to arrive; streams need not
+        wait, because what is sent last arrives last.
+
+        @return: fires then, never if the connection is lost before.
         """
 
     def close(self, code: CloseCode) -> Deferred[None]:

@@ -18,7 +18,7 @@ from diarkis_tw.config.settings import (
 from diarkis_tw.errors import ConfigError
 
 BUILT: Final[Mapping[str, bool]] = {
-    "UDP": False,
+    "UDP": True,
     "TCP": True,
     "WS": False,
     "HTTP": True,

@@ -6,6 +6,7 @@ The checks, in this order, and the code of a refusal:
     version             VERSION
     sid and HMAC        UNKNOWN for both, so that nobody can probe for sids
     encryption flag     ENCRYPTION
+    no ephemeral key    FORWARD_SECRECY, where it is required
     node state          TAKEN, SERVER_OFFLINE: for users who are new
     all-zero secret     PROTOCOL
 
@@ -52,9 +53,22 @@ class Admitted:
     accept: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """
+    What a handshake agreed on, before it is written as an ACCEPT.
+    """
+
+    user: User
+    keys: ConnectionKeys
+    server_nonce: bytes
+    server_ephemeral: bytes
+    accept_key: bytes
+
+
 class Admission:
     """
-    Decides about HELLOs of stream transports.
+    Decides about HELLOs.
     """
 
     def __init__(
@@ -78,20 +92,56 @@ class Admission:
         ttl: Seconds,
     ) -> Admitted | CloseCode:
         """
-        Check a HELLO and make the connection's keys.
+        Check a stream's HELLO, make the connection's keys and its ACCEPT.
 
         @param header: the record header of the HELLO, which its HMAC covers.
         @param accept_header: the record header that ACCEPT will have.
         @param ttl: connectionTTL, told to the client.
         @return: the refusal's code if the client may not come in.
         """
+        agreed = self.agree(transport, hello, lambda key: verify_hello(header, body, key))
+        if isinstance(agreed, CloseCode):
+            return agreed
+        terms = Terms(
+            cid=bytes(8),
+            reset_token=bytes(16),
+            retry_interval=0,
+            ack_delay=0,
+            mtu=0,
+            window=0,
+            connection_ttl=int(ttl),
+            keep_alive=keep_alive_interval(ttl),
+            max_retry=0,
+        )
+        accept = encode_accept(
+            accept_header, agreed.server_nonce, agreed.server_ephemeral, terms, agreed.accept_key
+        )
+        return Admitted(agreed.user, agreed.keys, accept)
+
+    def agree(
+        self,
+        transport: TransportId,
+        hello: Hello,
+        verify: Callable[[bytes], bool],
+        *,
+        ephemeral_required: bool = False,
+    ) -> Agreement | CloseCode:
+        """
+        Check a HELLO and make the connection's keys.
+
+        @param verify: whether the HELLO's HMAC is right under a key.
+        @param ephemeral_required: refuse clients that offer no forward secrecy.
+        @return: the refusal's code if the client may not come in.
+        """
         if hello.version != PROTOCOL_VERSION:
             return CloseCode.VERSION
         user = self._users.find_sid(hello.sid)
-        if user is None or not verify_hello(header, body, user.keys.hello_key()):
+        if user is None or not verify(user.keys.hello_key()):
             return CloseCode.UNKNOWN
         if bool(hello.flags & FLAG_ENCRYPTED) != self._encryption:
             return CloseCode.ENCRYPTION
+        if ephemeral_required and not hello.flags & FLAG_EPHEMERAL:
+            return CloseCode.FORWARD_SECRECY
         refusal = self._node.refusal()
         if refusal is not None and user.state is UserState.PENDING:
             return refusal
@@ -116,18 +166,17 @@ class Admission:
             server_ephemeral,
         )
         secret = connection_secret(user.keys.master(), shared)
-        terms = Terms(
-            cid=bytes(8),
-            reset_token=bytes(16),
-            retry_interval=0,
-            ack_delay=0,
-            mtu=0,
-            window=0,
-            connection_ttl=int(ttl),
-            keep_alive=milliseconds(min(ttl / 3, KEEP_ALIVE_MOST)),
-            max_retry=0,
+        return Agreement(
+            user,
+            connection_keys(secret, context),
+            server_nonce,
+            server_ephemeral,
+            accept_key(secret, context),
         )
-        accept = encode_accept(
-            accept_header, server_nonce, server_ephemeral, terms, accept_key(secret, context)
-        )
-        return Admitted(user, connection_keys(secret, context), accept)
+
+
+def keep_alive_interval(ttl: Seconds) -> int:
+    """
+    How often a client speaks at least, in milliseconds.
+    """
+    return milliseconds(min(ttl / 3, KEEP_ALIVE_MOST))

@@ -25,14 +25,18 @@ class Connection(Protocol):
     @ivar heard: something authenticated arrived since this was last cleared.
     @ivar last_heard: when the sweep last saw C{heard}.
     @ivar ttl: silence after which the connection is dropped.
-    @ivar full_since: when the client's slowness first made C{send} refuse;
-        L{None} once it has read on.
     """
 
     heard: bool
     last_heard: Seconds
     ttl: Seconds
-    full_since: Seconds | None
+
+    @property
+    def full_since(self) -> Seconds | None:
+        """
+        When the client's slowness first made C{send} refuse; L{None} once it
+        has read on.
+        """
 
     @property
     def type(self) -> ServerType:

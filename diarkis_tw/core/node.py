@@ -80,6 +80,7 @@ class Node:
         OFFLINE for good.
         """
         self._terminating = True
+        self._wanted = NodeState.OFFLINE
         self._enter(NodeState.OFFLINE)
 
     def refusal(self) -> CloseCode | None:

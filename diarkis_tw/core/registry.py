@@ -13,7 +13,7 @@ Rules:
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from diarkis_tw.constants import BUILTIN_VERSIONS, Builtin
@@ -148,10 +148,21 @@ def _step(handler: Handler, parameters: int, forms: str) -> Step:
 def _user_step(handler: Handler) -> Step:
     step = _step(handler, 1, HOOK_FORMS)
     if step.takes_next:
-        step.call = lambda ver, cmd, payload, user, next_: handler(user, next_)
+        step.call = lambda ver, cmd, payload, user, next_: _wait_only(handler(user, next_))
     else:
-        step.call = lambda ver, cmd, payload, user: handler(user)
+        step.call = lambda ver, cmd, payload, user: _wait_only(handler(user))
     return step
+
+
+def _wait_only(result: object) -> Awaitable[None] | None:
+    """
+    What a hook returns answers nothing; it may only be waited for.
+    """
+
+    async def discard(awaitable: Awaitable[object]) -> None:
+        await awaitable
+
+    return discard(result) if isinstance(result, Awaitable) else None
 
 
 def _parameter_count(handler: Handler) -> int | None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 WAITING_LIMIT: Final = 256
 """Reliable messages kept for a user who is away."""
 
+WAITING_BYTES: Final = 512 * 1024
+"""Their size together: half of what a fresh connection takes at once."""
+
 
 class UserState(Enum):
     """
@@ -62,6 +65,7 @@ class User:
         "__weakref__",
         "_users",
         "_waiting",
+        "_waiting_bytes",
         "connection",
         "data",
         "expires_at",
@@ -93,6 +97,7 @@ class User:
         self.latency: int | None = None
         self.inbox = Inbox(self, users.dispatcher)
         self._waiting: deque[Encoded] | None = None
+        self._waiting_bytes = 0
 
     def __repr__(self) -> str:
         return f"<User {self.uid} {self.state.value}>"
@@ -172,9 +177,10 @@ class User:
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = deque()
-        if len(waiting) >= WAITING_LIMIT:
+        size = len(encoded.binary)
+        if len(waiting) >= WAITING_LIMIT or self._waiting_bytes + size > WAITING_BYTES:
             return False
-        encoded.check()
+        self._waiting_bytes += size
         waiting.append(encoded)
         return True
 
@@ -201,6 +207,7 @@ class User:
         Send what waited while the user was away.
         """
         waiting, self._waiting = self._waiting, None
+        self._waiting_bytes = 0
         while waiting and self.connection is not None:
             self.connection.send(waiting.popleft(), True)
 

@@ -12,7 +12,9 @@ Rules:
     connected, when it is GONE.
   - One sweep a second looks after time-outs of users, whatever the transport:
     silence, a queue or a connection that stays full, an unfinished handler.
-    A user whose handler never finished is GONE at its time-out, not AWAY.
+  - A user whose command is unfinished for its connectionTTL is GONE, not AWAY,
+    whatever arrives meanwhile. Many commands that each end in time are no
+    reason, though one is unfinished whenever the sweep looks.
 """
 
 from collections.abc import Callable, Iterator
@@ -277,20 +279,19 @@ class Users:
             if connection is None:
                 continue
             inbox = user.inbox
-            blocked = inbox.blocked_since is not None
-            if blocked:
-                self._watch(user, now, connection.ttl)
-            elif connection.heard:
+            if connection.heard:
                 connection.heard = False
                 connection.last_heard = now
             for since in (inbox.full_since, connection.full_since):
                 if since is not None and now - since >= FULL_PATIENCE:
                     self.remove(user, CloseCode.OVERFLOW)
-            if now - connection.last_heard >= connection.ttl:
-                if blocked:
+            blocked_since = inbox.blocked_since
+            if blocked_since is not None:
+                self._watch(user, now, connection.ttl)
+                if now - blocked_since >= connection.ttl:
                     self.remove(user, CloseCode.TIMEOUT)
-                else:
-                    connection.close(CloseCode.TIMEOUT)
+            if now - connection.last_heard >= connection.ttl:
+                connection.close(CloseCode.TIMEOUT)
 
     def _watch(self, user: User, now: Seconds, ttl: Seconds) -> None:
         inbox = user.inbox

@@ -13,7 +13,7 @@ from typing import ClassVar, Final, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -28,6 +28,9 @@ answer 413; beyond that the connection is cut."""
 
 IDLE_TIMEOUT: Final = 30
 """Seconds that an HTTP connection may be silent."""
+
+ALLOWED_HEADERS: Final = b"Content-Type, ClientKey, ResponseVersion"
+"""Request headers that a web page of another origin may send."""
 
 
 class ApiError(Exception):
@@ -54,6 +57,12 @@ class BoundedRequest(Request):
     def gotLength(self, length: int | None) -> None:
         self.body_size = 0
         self.content = BytesIO()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # A body is JSON whatever it is called. As a form twisted.web would parse it, and
+        # answer a bad one by itself, not in JSON.
+        self.requestHeaders.removeHeader(b"Content-Type")
+        super().requestReceived(command, path, version)
 
     def handleContentChunk(self, data: bytes) -> None:
         self.body_size += len(data)
@@ -104,7 +113,7 @@ class JsonResource(Resource):
         request.notifyFinish().addErrback(gone.append)
         if self.allow_origin:
             request.setHeader(b"Access-Control-Allow-Origin", self.allow_origin.encode())
-            request.setHeader(b"Access-Control-Allow-Headers", b"Content-Type, ClientKey")
+            request.setHeader(b"Access-Control-Allow-Headers", ALLOWED_HEADERS)
         try:
             result = self._answer(cast(BoundedRequest, request))
         except Exception:
@@ -173,8 +182,8 @@ class JsonSite(Site):
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, root: Resource) -> None:
-        super().__init__(root, timeout=IDLE_TIMEOUT)
+    def __init__(self, root: Resource, clock: IReactorTime) -> None:
+        super().__init__(root, timeout=IDLE_TIMEOUT, reactor=clock)
 
     def log(self, request: object) -> None:
         """

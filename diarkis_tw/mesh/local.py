@@ -57,7 +57,8 @@ class LocalMesh:
         self._handlers[topic] = cast(Handler, handler)
 
     def send(self, node_address: str, message: msgspec.Struct) -> None:
-        self._call(node_address, message).addErrback(self._log_failure, message)
+        if node_address == self._address:
+            self._call(node_address, message).addErrback(self._log_failure, message)
 
     def request(
         self,

@@ -5,7 +5,9 @@ fin (ver 0 cmd 0) is not here: it passes by the queue, see
 L{diarkis_tw.core.inbox}.
 """
 
-from diarkis_tw.constants import NODE_STATE_BYTE, Builtin, ErrorCode, NodeState
+from collections.abc import Callable
+
+from diarkis_tw.constants import NODE_STATE_BYTE, Builtin, ErrorCode, NodeState, ServerType
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User
@@ -18,8 +20,14 @@ class SessionCommands:
     Keep-alive (ver 0 cmd 1) and ping (ver 0 cmd 3).
     """
 
-    def __init__(self, registry: CommandRegistry, node: Node) -> None:
+    def __init__(
+        self, registry: CommandRegistry, node: Node, is_p2p: Callable[[], bool] = lambda: False
+    ) -> None:
+        """
+        @param is_p2p: whether UDP clients are told their public address.
+        """
         self._node = node
+        self._is_p2p = is_p2p
         registry.handle_builtin(0, Builtin.KEEP_ALIVE, self._keep_alive)
         registry.handle_builtin(0, Builtin.PING, self._ping)
 
@@ -31,7 +39,8 @@ class SessionCommands:
         if round_trip is not None:
             user.latency = round_trip
         state = NODE_STATE_BYTE.get(self._node.state, NODE_STATE_BYTE[NodeState.OFFLINE])
-        return encode_keep_alive_response(time, state, "")
+        address = user.address if user.transport is ServerType.UDP and self._is_p2p() else None
+        return encode_keep_alive_response(time, state, address or "")
 
     def _ping(self, ver: int, cmd: int, payload: bytes, user: User) -> bytes:
         return payload

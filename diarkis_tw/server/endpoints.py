@@ -3,12 +3,12 @@ Where clients reach this node: what is bound, under the name that is announced.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from diarkis_tw.config.hosts import is_wildcard
+from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.constants import ServerType
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.mesh.interface import PublicEndpoint
-from diarkis_tw.net.stream_listener import StreamListener
 
 
 def host_port(host: str, port: int) -> str:
@@ -18,12 +18,21 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+class Bound(Protocol):
+    """
+    A listener: the host and port it has bound, port 0 before.
+    """
+
+    host: str
+    port: int
+
+
 class Endpoints:
     """
     Bound and announced addresses of the client transports.
     """
 
-    def __init__(self, public_host: str | None, listeners: Mapping[str, StreamListener]) -> None:
+    def __init__(self, public_host: str | None, listeners: Mapping[str, Bound]) -> None:
         """
         @param public_host: the host that clients are told; L{None} = the bound one.
         @param listeners: by section; those of client transports count.
@@ -53,6 +62,8 @@ class Endpoints:
                     f"as in type=ServerType.{kinds[0] if kinds else 'TCP'}"
                 )
             kind = kinds[0]
+        elif kind not in kinds:
+            raise ConfigError(f"set_public_endpoint({address!r}, {kind}): this is no {kind} server")
         self._explicit[kind] = (host, port)
 
     def public(self, kind: ServerType) -> tuple[str, int]:
@@ -88,17 +99,22 @@ class Endpoints:
 
 
 def _parse(address: str) -> tuple[str, int | None]:
-    host, bracket, rest = address.rpartition("]")
-    if bracket:
-        host, port_text = host.lstrip("["), rest.removeprefix(":")
+    if address.startswith("[") and "]" in address:
+        host, _, rest = address[1:].partition("]")
     elif address.count(":") == 1:
-        host, _, port_text = address.partition(":")
+        host, _, port = address.partition(":")
+        rest = f":{port}"
     else:
-        host, port_text = address, ""
-    if not host or any(c.isspace() or c == "/" for c in host):
-        raise ConfigError(f"{address!r} is neither a host nor host:port")
-    if not port_text:
+        host, rest = address, ""
+    if is_wildcard(host) or not (is_host_name(host) or ip_address(host) is not None):
+        raise ConfigError(
+            f"{address!r} is neither a host nor host:port that a client could connect to"
+        )
+    if not rest:
         return host, None
-    if not port_text.isdecimal() or not 1 <= int(port_text) <= 65535:
+    digits = rest[1:]
+    if rest[0] != ":" or not (digits.isascii() and digits.isdecimal() and len(digits) <= 5):
+        raise ConfigError(f"{address!r} does not end with a port")
+    if not 1 <= int(digits) <= 65535:
         raise ConfigError(f"{address!r}: a port is from 1 to 65535")
-    return host, int(port_text)
+    return host, int(digits)

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Final, Protocol, cast
 
 from twisted.application.service import IServiceCollection, Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -72,6 +72,11 @@ class StartRefused(StartError, SystemExit):
     status 1 and print the sentence, not a traceback; an C{Exception} too, so
     that twistd's daemon reports it and removes its pid file.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        # StartError leaves SystemExit's own constructor out; without a code it is status 0.
+        self.code = sentence
 
 
 class Lifecycle(Service):
@@ -172,6 +177,8 @@ class Lifecycle(Service):
                 work = as_deferred(callback())
                 if work is not None:
                     await work
+            except CancelledError:
+                raise
             except Exception as error:
                 self.log.failure("{step} failed", step=step)
                 name = getattr(callback, "__qualname__", repr(callback))
@@ -252,8 +259,11 @@ class Lifecycle(Service):
         """
         done: Deferred[None] = Deferred()
         if self._finishing is None:
-            self._finishing = Deferred.fromCoroutine(self._finish())
-            self._finishing.addErrback(lambda f: self.log.failure("ending failed", f))
+            # Set first: ending the sessions ends a drain, which comes here too.
+            finishing = self._finishing = Deferred()
+            work = Deferred.fromCoroutine(self._finish())
+            work.addErrback(lambda f: self.log.failure("ending failed", f))
+            work.addCallback(finishing.callback)
 
         def pass_on(result: None) -> None:
             done.callback(None)
@@ -269,11 +279,10 @@ class Lifecycle(Service):
         closing = DeferredList(
             [listener.close() for listener in self.listeners], consumeErrors=True
         )
-        try:
-            await closing.addTimeout(FLUSH, self._reactor)
-        except TimeoutError:
-            for listener in self.listeners:
-                listener.abort()
+        # The time-out cancels the members of the list, on which it fires as it would anyway.
+        await closing.addTimeout(FLUSH, self._reactor)
+        for listener in self.listeners:
+            listener.abort()
         for callback in self.on_terminate:
             try:
                 work = as_deferred(callback())

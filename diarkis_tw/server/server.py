@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from diarkis_tw.config.checks import check_settings
 from diarkis_tw.config.load import parse_flat_section
-from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings
+from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings, UdpSettings
 from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.creation import UserCreation
@@ -33,10 +33,12 @@ from diarkis_tw.http.json_resource import JsonSite, Root
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules.session import SessionCommands
+from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
 from diarkis_tw.transports.tcp import TcpServer
+from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.wire.cipher import AeadCache
 
 
@@ -71,7 +73,7 @@ class Server:
         self.users = Users(
             reactor, self._mesh, dispatcher, random_bytes, settings.node.reconnect_grace
         )
-        self._listeners: dict[str, StreamListener] = {}
+        self._listeners: dict[str, StreamListener | DatagramListener] = {}
         self._endpoints = Endpoints(settings.public_host, self._listeners)
         self._lifecycle = Lifecycle(
             reactor,
@@ -82,7 +84,7 @@ class Server:
             settings.node.shutdown_timeout,
         )
         self._lifecycle.prepare = self._assemble
-        SessionCommands(self._registry, self._node)
+        SessionCommands(self._registry, self._node, self.is_p2p_enabled)
 
     # Kinds
 
@@ -97,6 +99,17 @@ class Server:
         self._check_new("TCP", self._settings.tcp)
         self._settings = replace(self._settings, tcp=section)
 
+    def setup_as_udp_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
+        """
+        Be a UDP and reliable UDP server. Go: C{server.SetupAsUDPServer}.
+
+        @param path_or_config: flat JSON file, or its keys; empty = defaults.
+        @raise ConfigError: it is wrong, or this is a UDP server already.
+        """
+        section: UdpSettings = parse_flat_section("udp", path_or_config)
+        self._check_new("UDP", self._settings.udp)
+        self._settings = replace(self._settings, udp=section)
+
     def setup_as_http_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
         """
         Serve the endpoint API.
@@ -107,6 +120,18 @@ class Server:
         section: HttpSettings = parse_flat_section("http", path_or_config)
         self._check_new("HTTP", self._settings.http)
         self._settings = replace(self._settings, http=section)
+
+    def is_udp(self) -> bool:
+        """
+        Whether the server is set up as a UDP server. Go: C{server.IsUDP}.
+        """
+        return self._settings.udp is not None
+
+    def is_p2p_enabled(self) -> bool:
+        """
+        Whether UDP clients learn their public address. Go: C{server.IsP2PEnabled}.
+        """
+        return self._settings.udp is not None and self._settings.udp.enable_p2p
 
     def is_tcp(self) -> bool:
         """
@@ -293,13 +318,20 @@ class Server:
                 abort=server.abort_all,
             )
             self._listeners["TCP"] = listener
+        if (udp := self._settings.udp) is not None:
+            datagrams = UdpServer(
+                udp, self.users, admission, ciphers, self._reactor, self._random_bytes
+            )
+            self._listeners["UDP"] = DatagramListener(
+                self._reactor, datagrams, "UDP", udp.address, udp.nic, udp.port
+            )
         if (http := self._settings.http) is not None:
             api = EndpointResource(self._mesh, http, self._settings.client_key)
             health = HealthResource(self._node, http.allow_origin)
             root = Root({b"endpoint": api, b"healthcheck": health}, http.allow_origin)
             self._listeners["HTTP"] = StreamListener(
                 self._reactor,
-                JsonSite(root),
+                JsonSite(root, self._reactor),
                 "HTTP",
                 http.address,
                 http.nic,

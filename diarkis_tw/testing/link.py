@@ -11,12 +11,13 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar, cast
+from typing import Final, ParamSpec, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
+    IHalfCloseableProtocol,
     IProducer,
     IProtocol,
     IPullProducer,
@@ -37,7 +38,7 @@ LINK_CAPACITY: Final = 2**16
 CHUNK_SIZE: Final = 2**16
 """Bytes of one C{dataReceived}, as in Twisted."""
 
-_Argument = TypeVar("_Argument")
+_P = ParamSpec("_P")
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -75,6 +76,12 @@ class LoopbackTransport:
         self._buffer = bytearray()
         self._incoming = bytearray()
         self._reading = True
+        # Whether there is anything for _flush to do, as a selectable is in the
+        # reactor's set of writers or not.
+        self._writing = False
+        self._half_closing = False
+        self._half_closed = False
+        self._read_to_end = False
         self._end: Failure | None = None
         self._producer: IProducer | None = None
         self._streaming = False
@@ -115,9 +122,10 @@ class LoopbackTransport:
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError("Data must be bytes")
-        if not self.connected:
+        if not self.connected or self._half_closed:
             return
         self._buffer += data
+        self._writing = True
         if self._producer is not None and self._streaming and len(self._buffer) > HIGH_WATER:
             self._producer_paused = True
             cast(IPushProducer, self._producer).pauseProducing()
@@ -134,13 +142,18 @@ class LoopbackTransport:
         """
         Read no more and end once everything written is on its way.
         """
+        if self._half_closed:
+            self.end(ConnectionDone())
         self.disconnecting = True
+        self._writing = True
 
     def loseWriteConnection(self) -> None:
         """
-        Not part of this network: neither end uses half-closed connections.
+        Say that nothing more will be written, once everything is on its way, and go
+        on reading. A peer that is no C{IHalfCloseableProtocol} closes in answer.
         """
-        raise NotImplementedError("a loopback link cannot be half-closed")
+        self._half_closing = True
+        self._writing = True
 
     def abortConnection(self) -> None:
         """
@@ -222,9 +235,12 @@ class LoopbackTransport:
 
     def unregisterProducer(self) -> None:
         """
-        Forget the producer; only then can L{loseConnection} finish.
+        Forget the producer; as long as one is paused L{loseConnection} does not
+        finish.
         """
         self._producer = None
+        if self.disconnecting:
+            self._writing = True
 
     # IPushProducer: reading from this end
 
@@ -262,9 +278,10 @@ class LoopbackTransport:
         return self._deliver() or moved
 
     def _flush(self) -> bool:
+        if not self._writing:
+            return False
         other = self.other
-        room = LINK_CAPACITY - len(other._incoming)
-        count = min(room, len(self._buffer))
+        count = min(LINK_CAPACITY - len(other._incoming), len(self._buffer))
         if count:
             if other.connected and other._end is None:
                 other._incoming += self._buffer[:count]
@@ -272,16 +289,19 @@ class LoopbackTransport:
             if not other.connected and (self.stalled or not self._reading):
                 # Who reads learns of the end by reading, who does not by writing.
                 self.end(ConnectionLost())
-        if self._buffer or not self.connected:
+        if self._buffer:
             return count > 0
-        if self._producer is not None:
-            if self._producer_paused or not self._streaming:
-                self._producer_paused = False
-                cast(IPushProducer, self._producer).resumeProducing()
-                return True
-        elif self.disconnecting and self._end is None:
-            return self._finish(Failure(ConnectionDone()))
-        return count > 0
+        self._writing = False
+        if self._producer is not None and (self._producer_paused or not self._streaming):
+            self._producer_paused = False
+            cast(IPushProducer, self._producer).resumeProducing()
+        elif self.disconnecting:
+            self._finish(Failure(ConnectionDone()))
+        elif self._half_closing and not self._half_closed:
+            self._half_closed = True
+            if IHalfCloseableProtocol.providedBy(self.protocol):
+                self._guarded(_half_closeable(self.protocol).writeConnectionLost)
+        return True
 
     def _deliver(self) -> bool:
         moved = False
@@ -293,10 +313,21 @@ class LoopbackTransport:
             count -= size
             moved = True
             self._guarded(self.protocol.dataReceived, data)
-        if self._can_read() and not self._incoming and not self.other.connected:
-            # The other end closed, and everything it sent has been read.
-            return self._finish(Failure(ConnectionDone()))
+        if self._can_read() and not self._incoming and self.other._half_closed:
+            return self._reached_end() or moved
         return moved
+
+    def _reached_end(self) -> bool:
+        """
+        The other end writes no more, and everything it wrote has been read.
+        """
+        if not IHalfCloseableProtocol.providedBy(self.protocol):
+            return self._finish(Failure(ConnectionDone()))
+        if self._read_to_end:
+            return False
+        self._read_to_end = True
+        self._guarded(_half_closeable(self.protocol).readConnectionLost)
+        return True
 
     def _can_read(self) -> bool:
         return (
@@ -310,6 +341,7 @@ class LoopbackTransport:
     def _finish(self, reason: Failure) -> bool:
         self.connected = False
         self.disconnecting = False
+        self._half_closed = True
         self._buffer.clear()
         self._incoming.clear()
         producer, self._producer = self._producer, None
@@ -323,15 +355,19 @@ class LoopbackTransport:
             self._ended(reason)
         return True
 
-    def _guarded(self, function: Callable[[_Argument], object], argument: _Argument) -> None:
+    def _guarded(self, function: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         # As Twisted does: an exception is logged and costs the connection.
         try:
-            function(argument)
+            function(*args, **kwargs)
         except Exception as exc:
             self.log.failure("a protocol failed")
             self._buffer.clear()
             self.end(exc)
             self.other.end(ConnectionLost())
+
+
+def _half_closeable(protocol: IProtocol) -> IHalfCloseableProtocol:
+    return cast(IHalfCloseableProtocol, protocol)
 
 
 class Link:

@@ -19,6 +19,11 @@ What is sent waits in C{_waiting} while the socket's buffer is full, so that
 C{queued} is exact. At C{HOLD_BYTES} the client's commands are left unread, at
 C{QUEUE_BYTES} messages are refused; a client that stays there is closed by the
 sweep of users.
+
+The first answer to a command that came alone goes to the socket at once, if
+nothing waits there. Through the reactor's write queue it would cost two more
+system calls and another pass of the reactor, a quarter of an echo's CPU. What
+follows in the same turn, and what others send, is gathered there as usual.
 """
 
 from collections import deque
@@ -29,6 +34,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
+from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -99,6 +105,10 @@ class Phase(Enum):
     CLOSED = "CLOSED"
 
 
+# For what runs with each record: in Python 3.11 looking a member up in its class takes 80 ns.
+HELLO, ACCEPTED, OPEN, CLOSED = Phase
+
+
 class TcpConnection(Protocol):
     """
     One client; a L{diarkis_tw.core.connection.Connection} once it is OPEN.
@@ -130,6 +140,8 @@ class TcpConnection(Protocol):
         self._received = 0
         self._sent = 0
         self._reading = True
+        self._plain: Server | None = None
+        self._prompt = False
         self._held_by_user = False
         self._stuffed = False
         self._waiting: deque[bytes] = deque()
@@ -139,12 +151,14 @@ class TcpConnection(Protocol):
 
     def connectionMade(self) -> None:
         self._socket = cast(StreamTransport, self.transport)
+        if type(self.transport) is Server:  # not TLS, not a test's
+            self._plain = self.transport
         if self._server.settings.no_delay:
             self._socket.setTcpNoDelay(True)
         self._socket.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.phase is Phase.CLOSED:
+        if self.phase is CLOSED:
             return
         self._reader.feed(data)
         self._read()
@@ -185,7 +199,7 @@ class TcpConnection(Protocol):
         See L{diarkis_tw.core.connection.Connection.send}.
         """
         message = encoded.binary
-        if self.phase is not Phase.OPEN:
+        if self.phase is not OPEN:
             return False
         size = len(message) + TAG_SIZE
         if self._stuffed and self.queued + size > QUEUE_BYTES:
@@ -205,6 +219,8 @@ class TcpConnection(Protocol):
             self.queued += len(record)
             if self.queued > HOLD_BYTES:
                 self._hold()
+        elif self._prompt:
+            self._write_now(record)
         else:
             self._socket.write(record)
         return True
@@ -248,9 +264,9 @@ class TcpConnection(Protocol):
 
     def _read(self) -> None:
         try:
-            if self.phase is Phase.HELLO:
+            if self.phase is HELLO:
                 self._read_hello()
-            if self.phase is not Phase.HELLO:
+            if self.phase is not HELLO:
                 self._read_records()
         except RemoteProtocolError as error:
             self.terminate(error.code)
@@ -298,16 +314,32 @@ class TcpConnection(Protocol):
                 raise RemoteProtocolError("a record that is not the client's")
             self._received = number + 1
             self.heard = True
-            if self.phase is Phase.ACCEPTED and not self._confirm():
+            if self.phase is ACCEPTED and not self._confirm():
                 return
             if kind == DATA:
-                if not self._inbox.receive(*decode_request(opened), True):
+                ver, cmd, request_id, payload = decode_request(opened)
+                self._prompt = self._plain is not None and not self._reader.pending
+                if not self._inbox.receive(ver, cmd, request_id, payload, True):
                     self._held_by_user = True
                     self._hold()
+                self._prompt = False
             elif kind == RecordType.CLOSE:
                 self._end(b"", decode_close(opened)[0])
             else:
                 raise RemoteProtocolError(f"record type {kind}")
+
+    def _write_now(self, record: bytes) -> None:
+        self._prompt = False
+        transport = self._plain
+        sent = 0
+        # twisted/internet/abstract.py, Twisted 26.10: both of FileDescriptor's buffers are empty.
+        if transport is not None and not transport.dataBuffer and not transport._tempDataLen:
+            try:
+                sent = transport.socket.send(record)
+            except OSError:
+                sent = 0  # full, or broken: the reactor finds out which
+        if sent < len(record):
+            self._socket.write(record[sent:])
 
     def _confirm(self) -> bool:
         self._leave_phase(Phase.OPEN)

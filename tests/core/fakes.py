@@ -31,6 +31,12 @@ STEP: Seconds = 0.25
 """How finely time passes: below each period of the core, and exact in binary."""
 
 
+class GameFault(Exception):
+    """
+    A bug of the application.
+    """
+
+
 def counted_bytes() -> Callable[[int], bytes]:
     """
     A source of at most 32 "random" bytes a call, the same in each run.
@@ -52,7 +58,7 @@ class FakeConnection:
 
     @ivar sent: messages in order, as a client reads them.
     @ivar reliable: for each of them, whether it was sent reliably.
-    @ivar closed: every code it was closed with.
+    @ivar closed: the code it was closed with, if it was.
     @ivar resumed: how often C{resume_reading} was called.
     @ivar accepts: what C{send} returns.
     @ivar unread: commands that C{read} has yet to hand over.
@@ -94,8 +100,9 @@ class FakeConnection:
         return self.accepts
 
     def close(self, code: CloseCode) -> None:
-        self.closed.append(code)
-        self.drop(code)
+        if not self._ended:
+            self.closed.append(code)
+            self.drop(code)
 
     def resume_reading(self) -> None:
         self.resumed += 1

@@ -7,9 +7,9 @@ from collections import UserDict
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import Status
-from diarkis_tw.core.encoded import Encoded
+from diarkis_tw.core.encoded import MESSAGE_MAX_BYTES, Encoded
 from diarkis_tw.errors import LocalProtocolError
-from diarkis_tw.wire.message import encode_push, encode_response
+from diarkis_tw.wire.message import PUSH_HEADER_SIZE, encode_push, encode_response
 from diarkis_tw.wire.value import encode_value
 
 
@@ -56,10 +56,17 @@ class EncodedTests(SynchronousTestCase):
         self.assertIs(encoded.binary, encoded.binary)
         self.assertEqual(asked, 1)
 
-    def test_check(self) -> None:
+    def test_wrong(self) -> None:
         """
-        What cannot be sent is found by its author.
+        What cannot be sent is its author's fault.
         """
-        Encoded(2, 10, {"hp": 3}).check()
         for wrong in (Encoded(256, 10, b""), Encoded(2, 65536, b""), Encoded(2, 10, {"a": self})):
-            self.assertRaises(LocalProtocolError, wrong.check)
+            self.assertRaises(LocalProtocolError, getattr, wrong, "binary")
+
+    def test_size(self) -> None:
+        """
+        A message of the greatest size can be sent, one byte more cannot.
+        """
+        payload = bytes(MESSAGE_MAX_BYTES - PUSH_HEADER_SIZE)
+        self.assertEqual(len(Encoded(2, 10, payload).binary), MESSAGE_MAX_BYTES)
+        self.assertRaises(LocalProtocolError, getattr, Encoded(2, 10, payload + b"!"), "binary")

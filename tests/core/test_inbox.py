@@ -379,6 +379,21 @@ class GoneTests(InboxTestCase):
         self.assertFalse(self.client.command(b"two"))
         self.assertEqual(self.ran, [])
 
+    def test_takes_nothing_inside_a_handler(self) -> None:
+        """
+        Nor do those that are read while the handler that sent the user away still runs.
+        """
+        taken: list[bool] = []
+
+        def handler(ver: int, cmd: int, payload: bytes, user: User) -> None:
+            user.disconnect()
+            taken.append(client.command(b"two"))
+
+        self.core = type(self.core)()
+        _, client = self.serve(handler)
+        client.command(b"one")
+        self.assertEqual(taken, [False])
+
     def test_rest_of_the_queue(self) -> None:
         """
         A user kicked by one of its queued commands runs no further ones.

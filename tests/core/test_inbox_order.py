@@ -22,7 +22,7 @@ from diarkis_tw.constants import Status
 from diarkis_tw.core.inbox import QUEUE_LIMIT
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
-from tests.core.fakes import CMD, VER, CoreNode
+from tests.core.fakes import CMD, VER, CoreNode, GameFault
 
 KINDS = (
     "return", "answer", "respond", "respond twice", "refuse", "fail",
@@ -32,12 +32,6 @@ NEXT_KINDS = (
     "next", "next and fail", "refuse by next", "raise before next",
     "keep next", "keep next and answer", "refuse by kept next",
 )  # fmt: skip
-
-
-class GameFault(Exception):
-    """
-    A bug of the application.
-    """
 
 
 def expected(kind: str) -> Status:

@@ -2,7 +2,10 @@
 Tests of L{diarkis_tw.core.rate}.
 """
 
+from twisted.internet.defer import Deferred
+
 from diarkis_tw.constants import Builtin, CloseCode
+from diarkis_tw.core.inbox import QUEUE_LIMIT
 from diarkis_tw.core.rate import BURST, PATIENCE, TICK
 from diarkis_tw.core.user import User, UserState
 from tests.core.fakes import CoreNode, CoreTestCase
@@ -24,8 +27,9 @@ class RateTestCase(CoreTestCase):
         self.ran = 0
         self.user, self.client = self.serve(self.handler)
 
-    def handler(self, ver: int, cmd: int, payload: bytes, user: User) -> None:
+    def handler(self, ver: int, cmd: int, payload: bytes, user: User) -> Deferred[None] | None:
         self.ran += 1
+        return None
 
     def send(self, count: int, *, reliable: bool = True) -> list[bool]:
         return [self.client.command(reliable=reliable) for _ in range(count)]
@@ -136,15 +140,41 @@ class BurstTests(RateTestCase):
         self.client.command(ver=0, cmd=Builtin.FIN)
         self.assertEqual(self.client.closed, [CloseCode.NORMAL])
 
-    def test_full_queue_holds_too(self) -> None:
+
+class HeldTwiceTests(RateTestCase):
+    """
+    A user with a full queue and no token.
+    """
+
+    def handler(self, ver: int, cmd: int, payload: bytes, user: User) -> Deferred[None] | None:
+        if payload == b"wait":
+            self.work: Deferred[None] = Deferred()
+            return self.work
+        self.ran += 1
+        return None
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.command(b"wait")
+        self.assertEqual(self.send(QUEUE_LIMIT)[-1], False)
+
+    def test_queue_first(self) -> None:
+        """
+        A queue that has room again does not release a user without a token.
+        """
+        self.work.callback(None)
+        self.assertEqual((self.ran, self.client.resumed), (QUEUE_LIMIT, 0))
+        self.core.clock.advance(TICK)
+        self.assertEqual(self.client.resumed, 1)
+
+    def test_token_first(self) -> None:
         """
         A token does not release a user whose queue is full.
         """
-        inbox = self.user.inbox
-        self.send(BURST + 1)
-        inbox.full_since = self.core.clock.seconds()
         self.core.clock.advance(TICK)
         self.assertEqual(self.client.resumed, 0)
+        self.work.callback(None)
+        self.assertEqual((self.ran, self.client.resumed), (QUEUE_LIMIT, 1))
 
 
 class PatienceTests(RateTestCase):
@@ -209,10 +239,12 @@ class PatienceTests(RateTestCase):
         """
         A user who leaves while it waits for a token is forgotten.
         """
-        self.send(BURST + 1)
+        self.send(BURST + 1000)
         self.user.disconnect()
+        self.core.users.stop()
         self.core.clock.advance(TICK)
         self.assertEqual(self.client.resumed, 0)
+        self.assertEqual(self.core.clock.getDelayedCalls(), [])
 
     def test_resumed_while_waiting(self) -> None:
         """

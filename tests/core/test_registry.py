@@ -166,6 +166,12 @@ class FormTests(RegistryTestCase):
         self.assertIn("any number of parameters", text)
         self.assertIn(COMMAND_FORMS, text)
 
+    def test_without_signature(self) -> None:
+        """
+        So is a built-in function that tells nobody its parameters.
+        """
+        self.assertIn("any number of", self.refused(self.registry.handle, 2, 10, max))
+
     def test_required_keyword(self) -> None:
         """
         A keyword that must be given is refused, because nobody would give it.

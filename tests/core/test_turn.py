@@ -12,18 +12,12 @@ from diarkis_tw.constants import Status
 from diarkis_tw.core.dispatch import CallerError
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
-from tests.core.fakes import CoreTestCase, FakeConnection
+from tests.core.fakes import CoreTestCase, FakeConnection, GameFault
 
 Next = Callable[..., None]
 
 OK = Status.OK
 INTERNAL = (7, Status.ERR, 9999, "internal error")
-
-
-class GameFault(Exception):
-    """
-    A bug of the application.
-    """
 
 
 class TurnTestCase(CoreTestCase):

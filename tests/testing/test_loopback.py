@@ -14,7 +14,7 @@ from twisted.internet.error import (
     TimeoutError,
     UserError,
 )
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
@@ -273,6 +273,63 @@ class EndingTests(LoopbackCase):
         self.assertTrue(server.reason.check(ConnectionLost))
         self.assertEqual(server.data, b"")
 
+    def test_half_close(self):
+        """After loseWriteConnection an end still reads; a peer as usual closes in answer."""
+        client, server, _ = self.connected()
+        client.transport.write(b"last")
+        client.transport.loseWriteConnection()
+        client.transport.write(b" words")
+        server.transport.write(b"answer")
+        self.reactor.pump()
+        self.assertEqual((server.data, client.data), (b"last words", b"answer"))
+        self.assertTrue(server.reason.check(ConnectionDone))
+        self.assertTrue(client.reason.check(ConnectionDone))
+
+    def test_half_closed(self):
+        """A half-closed end writes nothing more, and waits for a peer that does not read."""
+        client, server, _ = self.connected()
+        server.transport.pauseProducing()
+        client.transport.loseWriteConnection()
+        self.reactor.pump()
+        client.transport.write(b"never")
+        server.transport.write(b"x")
+        self.reactor.pump()
+        self.assertEqual((client.data, client.reason, server.reason), (b"x", None, None))
+        client.transport.loseConnection()
+        self.reactor.pump()
+        self.assertTrue(client.reason.check(ConnectionDone))
+        server.transport.resumeProducing()
+        self.reactor.pump()
+        self.assertTrue(server.reason.check(ConnectionDone))
+        self.assertEqual(server.data, b"")
+
+    def test_half_closeable(self):
+        """Protocols for half-closed connections learn of each half, and decide themselves."""
+
+        @implementer(IHalfCloseableProtocol)
+        class Halves(Recorder):
+            def readConnectionLost(self):
+                self.chunks.append(b"<read>")
+
+            def writeConnectionLost(self):
+                self.chunks.append(b"<write>")
+
+        self.listening.protocol = self.connecting.protocol = Halves
+        client, server, _ = self.connected()
+        client.transport.loseWriteConnection()
+        self.reactor.pump()
+        self.assertEqual((client.chunks, server.chunks), ([b"<write>"], [b"<read>"]))
+        server.transport.write(b"still")
+        server.transport.loseWriteConnection()
+        self.reactor.pump()
+        self.assertEqual(client.data, b"<write>still<read>")
+        self.assertIsNone(client.reason)
+        server.transport.loseConnection()
+        client.transport.loseConnection()
+        self.reactor.pump()
+        self.assertTrue(client.reason.check(ConnectionDone))
+        self.assertTrue(server.reason.check(ConnectionDone))
+
     def test_write_after_end(self):
         """Writing to an ended connection does nothing."""
         client, _, link = self.connected()
@@ -355,13 +412,26 @@ class FlowTests(LoopbackCase):
         self.assertEqual((first.calls, late.calls), (["stop"], ["stop"]))
 
     def test_producer_delays_end(self):
-        """A clean end waits until the producer is unregistered."""
+        """A clean end waits for a paused producer to be unregistered."""
+        client, server, _ = self.connected()
+        producer = Producer()
+        client.transport.registerProducer(producer, True)
+        server.transport.stalled = True
+        client.transport.write(b"x" * (LINK_CAPACITY + HIGH_WATER + 1))
+        client.transport.loseConnection()
+        server.transport.stalled = False
+        self.reactor.pump()
+        self.assertEqual(producer.calls, ["pause", "resume"])
+        self.assertIsNone(client.reason)
+        client.transport.unregisterProducer()
+        self.reactor.pump()
+        self.assertTrue(client.reason.check(ConnectionDone))
+
+    def test_producer_does_not_delay_end(self):
+        """A producer that is not paused does not delay a clean end."""
         client, _, _ = self.connected()
         client.transport.registerProducer(Producer(), True)
         client.transport.loseConnection()
-        self.reactor.pump()
-        self.assertIsNone(client.reason)
-        client.transport.unregisterProducer()
         self.reactor.pump()
         self.assertTrue(client.reason.check(ConnectionDone))
 

@@ -93,6 +93,7 @@ class TcpClient:
         """
         Whether the connection answers a command.
         """
+        self.turn()
         before = len(self.payloads())
         self.request(ECHO, b"are you there?")
         return self.payloads()[before:] == [b"are you there?"]

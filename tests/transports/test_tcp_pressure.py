@@ -97,13 +97,15 @@ class SlowReaderTests(TcpCase):
         connection = self.peer.connection
         self.assertEqual(connection.queued, HOLD_BYTES)
         self.assertTrue(self.peer.socket.reading)
-        self.push()
+        self.push(2 * HIGH_WATER // 4096)
         self.assertFalse(self.peer.socket.reading)
         for n in range(3):
             self.peer.socket.arrive(self.peer.raw.request(2, ECHO, b"command %d" % n))
+        self.peer.socket.room = HIGH_WATER + 4096
         self.peer.turn()
-        self.assertIsNone(self.alice.request)
-        self.assertEqual(connection.queued, HOLD_BYTES + 4096)
+        self.assertEqual(connection.queued, HOLD_BYTES + HIGH_WATER - 4096)
+        self.assertFalse(self.peer.socket.reading)
+        self.assertEqual(self.echoed, [])
         self.peer.socket.room = HIGH_WATER + 4096
         self.peer.turn()
         self.assertTrue(self.peer.socket.reading)
@@ -412,13 +414,15 @@ class SlowHandlerTests(TcpCase):
         """
         A connection held by its user and by its peer is read once neither holds it.
         """
-        self.peer.socket.room = 0
         self.peer.request(SLOW)
+        for _ in range(QUEUE_LIMIT):
+            self.peer.request(ECHO)
+        self.peer.socket.room = 0
         self.alice.server_push(2, 1, bytes(HIGH_WATER))
         self.alice.server_push(2, 1, bytes(HOLD_BYTES))
-        self.assertFalse(self.peer.socket.reading)
         self.slow[b""].callback(b"slow")
         self.peer.turn()
+        self.assertIsNone(self.alice.inbox.full_since)
         self.assertFalse(self.peer.socket.reading)
         self.peer.socket.room = None
         self.peer.turn()

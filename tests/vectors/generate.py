@@ -1,6 +1,5 @@
 """
-Writes the golden vectors anew, from C{diarkis_tw.wire} and the fixed inputs
-below::
+Writes the golden vectors anew, from the package and fixed inputs::
 
     python -m tests.vectors.generate
 
@@ -12,7 +11,6 @@ means.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 from diarkis_tw.constants import (
     NODE_STATE_BYTE,
@@ -42,7 +40,6 @@ from diarkis_tw.wire.keys import (
     FLAG_EPHEMERAL,
     NO_EPHEMERAL,
     HandshakeContext,
-    SessionKeys,
     TransportId,
     accept_key,
     connection_keys,
@@ -51,39 +48,27 @@ from diarkis_tw.wire.keys import (
 from diarkis_tw.wire.message import encode_push, encode_request, encode_response
 from diarkis_tw.wire.record import RecordType, record_header
 from diarkis_tw.wire.value import encode_error
+from tests.vectors.inputs import (
+    CLIENT_NONCE,
+    CLIENT_PRIVATE,
+    SERVER_NONCE,
+    SERVER_PRIVATE,
+    SESSION,
+    Json,
+    repeated,
+    session_inputs,
+)
+from tests.vectors.udp import (
+    datagram_vectors,
+    frame_vectors,
+    packet_number_vectors,
+    udp_vectors,
+)
 
 FOLDER = Path(__file__).parent
 
-Json: TypeAlias = dict[str, object]
-
-
-def repeated(byte: int, size: int = 16) -> bytes:
-    """
-    A recognisable input: one byte, again and again.
-    """
-    return bytes((byte,)) * size
-
-
-SESSION = SessionKeys(repeated(0x5A), repeated(0x01), repeated(0x02), repeated(0x03))
-CLIENT_NONCE = repeated(0x04)
-SERVER_NONCE = repeated(0x05)
-CLIENT_PRIVATE = repeated(0x06, 32)
-SERVER_PRIVATE = repeated(0x07, 32)
-
 TERMS = Terms(bytes(8), bytes(16), 0, 0, 0, 0, 10, 3333, 0)
 """On TCP only the connection TTL (s) and the keep-alive interval (ms) are used."""
-
-
-def session_inputs() -> Json:
-    """
-    What an endpoint answer said.
-    """
-    return {
-        "sid": SESSION.sid.hex(),
-        "encryptionKey": SESSION.encryption_key.hex(),
-        "encryptionIV": SESSION.encryption_iv.hex(),
-        "encryptionMacKey": SESSION.encryption_mac_key.hex(),
-    }
 
 
 def key_case(name: str, context: HandshakeContext, shared: bytes) -> Json:
@@ -439,6 +424,11 @@ def vectors() -> Iterator[tuple[str, str]]:
         ("ephemeral.json", ephemeral_vectors()),
         ("tcp-encrypted.json", tcp_vectors(FLAG_ENCRYPTED, "encrypted")),
         ("tcp-integrity.json", tcp_vectors(0, "integrity only")),
+        ("udp-encrypted.json", udp_vectors(FLAG_ENCRYPTED, "encrypted")),
+        ("udp-integrity.json", udp_vectors(0, "integrity only")),
+        ("datagrams.json", datagram_vectors()),
+        ("frames.json", frame_vectors()),
+        ("packet-numbers.json", packet_number_vectors()),
         ("endings.json", ending_vectors()),
         ("messages.json", message_vectors()),
         ("keep-alive.json", keep_alive_vectors()),

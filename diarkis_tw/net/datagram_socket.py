@@ -1,0 +1,42 @@
+"""
+What the system is asked for on a UDP socket.
+"""
+
+import socket
+import sys
+from typing import Final
+
+READ_MOST: Final = 64 * 1024
+"""Bytes read in one go before timers run; Twisted's 256 KiB are thousands of
+small datagrams."""
+
+DONT_FRAGMENT: Final = {"linux": (socket.IPPROTO_IP, 10, 2)}
+"""By platform: IP_MTU_DISCOVER, IP_PMTUDISC_DO (ip(7)), for which Python 3.11
+has no names."""
+
+
+def tune(port: object, buffer_size: int) -> None:
+    """
+    Ask for large buffers and for datagrams in one piece. What the system does not
+    grant is done without.
+
+    @param port: a Twisted UDP port; one without a socket, as tests have, is left
+        alone.
+    @param buffer_size: of both directions, in bytes.
+    """
+    system_socket = getattr(port, "socket", None)
+    if not isinstance(system_socket, socket.socket):
+        return
+    port.maxThroughput = READ_MOST  # type: ignore[attr-defined]
+    options = [
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size),
+        (socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size),
+    ]
+    dont_fragment = DONT_FRAGMENT.get(sys.platform)
+    if dont_fragment is not None and system_socket.family == socket.AF_INET:
+        options.append(dont_fragment)
+    for option in options:
+        try:
+            system_socket.setsockopt(*option)
+        except OSError:
+            continue

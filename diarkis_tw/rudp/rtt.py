@@ -1,0 +1,100 @@
+"""
+Round-trip time and the retransmission time-out. RFC 9002, section 5.
+
+All times are integers of microseconds.
+"""
+
+from typing import Final
+
+RTO_MIN: Final = 30_000
+VARIANCE_MIN: Final = 2_000
+LOSS_DELAY_MIN: Final = 1_000
+
+EXPIRIES_MOST: Final = 24
+"""Back-offs that count: 1.5 to this power takes any time-out above its ceiling."""
+
+
+class RoundTrip:
+    """
+    Estimates the round trip of one path.
+
+    @ivar smoothed: smoothed round trip, 0 before the first sample.
+    @ivar variance: its mean deviation.
+    @ivar least: the smallest sample.
+    @ivar latest: the last sample.
+    """
+
+    __slots__ = ("_ack_delay", "_retry_interval", "latest", "least", "smoothed", "variance")
+
+    def __init__(self, retry_interval: int, ack_delay: int) -> None:
+        """
+        @param retry_interval: the time-out before any sample, and the ceiling of every back-off.
+        @param ack_delay: the greatest delay of an ack at the peer.
+        """
+        self._retry_interval = retry_interval
+        self._ack_delay = ack_delay
+        self.reset()
+
+    def reset(self) -> None:
+        """
+        Forget everything: the path is another.
+        """
+        self.smoothed = 0
+        self.variance = 0
+        self.least = 0
+        self.latest = 0
+
+    def sample(self, round_trip: int, ack_delay: int = 0) -> None:
+        """
+        Take one measurement.
+
+        @param ack_delay: how long the peer says it held the ack.
+        """
+        if round_trip < 1:
+            round_trip = 1
+        self.latest = round_trip
+        if not self.smoothed:
+            self.least = self.smoothed = round_trip
+            self.variance = round_trip // 2
+            return
+        if round_trip < self.least:
+            self.least = round_trip
+        delay = ack_delay if ack_delay < self._ack_delay else self._ack_delay
+        adjusted = round_trip - delay if round_trip >= self.least + delay else round_trip
+        self.variance += (abs(self.smoothed - adjusted) - self.variance) // 4
+        self.smoothed += (adjusted - self.smoothed) // 8
+
+    def timeout(self, expiries: int) -> int:
+        """
+        The retransmission time-out.
+
+        @param expiries: how often it has expired without progress.
+        """
+        smoothed = self.smoothed
+        if not smoothed:
+            return self._retry_interval
+        spread = 4 * self.variance
+        base = smoothed + (spread if spread > VARIANCE_MIN else VARIANCE_MIN) + self._ack_delay
+        if base < RTO_MIN:
+            base = RTO_MIN
+        if expiries:
+            expiries = min(expiries, EXPIRIES_MOST)
+            base = base * 3**expiries >> expiries
+        if base <= self._retry_interval:
+            return base
+        return min(base, max(self._retry_interval, smoothed * 5 // 4))
+
+    def loss_delay(self) -> int:
+        """
+        The age at which a packet older than an acknowledged one is lost.
+        RFC 9002, section 6.1.2.
+        """
+        if not self.smoothed:
+            return self._retry_interval
+        return max(max(self.smoothed, self.latest) * 9 // 8, LOSS_DELAY_MIN)
+
+    def inflated(self) -> bool:
+        """
+        Whether packets wait in a queue of the network.
+        """
+        return self.smoothed > self.least * 5 // 4 + 10_000

@@ -1,0 +1,289 @@
+"""
+Packets in flight: what an ACK means for them and which are lost.
+RFC 9002, section 6.1.
+
+Rules:
+
+  - Only packets that may have to be sent again are kept, C{IN_FLIGHT_MOST} at
+    most: one more, which only a probe can be, makes the oldest count as lost.
+  - A packet is lost when one sent C{threshold} later is acknowledged, or when
+    it is older than 9/8 round trips and any later one is acknowledged.
+  - A late ACK of a packet declared lost raises the threshold by one, to 10 at
+    most, for 30 s: this network reorders.
+  - Lost packets are remembered for that while anything is in flight.
+"""
+
+from typing import Final
+
+from diarkis_tw.errors import RemoteProtocolError
+from diarkis_tw.rudp.channel import ReliableFrame
+from diarkis_tw.rudp.congestion import Congestion
+from diarkis_tw.rudp.rtt import RoundTrip
+from diarkis_tw.wire.packet import restore_number
+
+IN_FLIGHT_MOST: Final = 256
+THRESHOLD_FIRST: Final = 3
+THRESHOLD_MOST: Final = 10
+THRESHOLD_LIFE: Final = 30_000_000
+LOST_REMEMBERED: Final = 256
+"""A window full: a packet that is later than that comes seconds too late."""
+
+RELIABLE_HEADER_SIZE: Final = 3
+NUMBERS_REMEMBERED: Final = 1024
+"""As far back as the peer's replay window takes packets."""
+
+_REMEMBERED_MASK: Final = (1 << NUMBERS_REMEMBERED) - 1
+
+
+class SentPacket:
+    """
+    A packet in flight.
+
+    @ivar copy: the one of C{frames} that rides again as redundancy.
+    @ivar told: the largest number in the ACK it carries, -1 without one.
+    """
+
+    __slots__ = ("at", "copy", "frames", "size", "told")
+
+    def __init__(
+        self,
+        at: int,
+        size: int,
+        frames: tuple[ReliableFrame, ...],
+        copy: ReliableFrame | None,
+        told: int,
+    ) -> None:
+        self.at = at
+        self.size = size
+        self.frames = frames
+        self.copy = copy
+        self.told = told
+
+
+class SentPackets:
+    """
+    The packets sent to the peer.
+
+    @ivar next_number: of the next packet.
+    @ivar in_flight: bytes of the packets in flight.
+    @ivar packets: those packets by number, oldest first.
+    @ivar progress_at: when last something was acknowledged or first sent.
+    @ivar loss_at: when the oldest packet will count as lost by its age.
+    @ivar lost_frames: frames that no packet in flight carries any more; taken
+        by the connection.
+    @ivar pending_frames: reliable frames queued and not acknowledged.
+    @ivar pending_bytes: bytes of their data.
+    @ivar saved: frames that a redundant copy brought first.
+    @ivar spurious: packets that were declared lost and came all the same.
+    """
+
+    __slots__ = (
+        "_congestion",
+        "_lost",
+        "_lost_bits",
+        "_outstanding",
+        "_round_trip",
+        "_threshold",
+        "_threshold_until",
+        "in_flight",
+        "largest_acked",
+        "loss_at",
+        "lost_frames",
+        "next_number",
+        "packets",
+        "pending_bytes",
+        "pending_frames",
+        "progress_at",
+        "saved",
+        "spurious",
+    )
+
+    def __init__(self, round_trip: RoundTrip, congestion: Congestion) -> None:
+        self._round_trip = round_trip
+        self._congestion = congestion
+        self.next_number = 0
+        self.in_flight = 0
+        self.packets: dict[int, SentPacket] = {}
+        self.largest_acked = -1
+        self.progress_at = 0
+        self.loss_at: int | None = None
+        self.lost_frames: list[ReliableFrame] = []
+        self.saved = 0
+        self.pending_frames = 0
+        self.pending_bytes = 0
+        self.spurious = 0
+        # Bit i of both stands for the packet next_number - 1 - i.
+        self._outstanding = 0
+        self._lost_bits = 0
+        self._lost: dict[int, tuple[ReliableFrame, ...]] = {}
+        self._threshold = THRESHOLD_FIRST
+        self._threshold_until = 0
+
+    def add(self, packet: SentPacket | None) -> None:
+        """
+        The packet C{next_number} was sent; L{None} if it need not be kept.
+        """
+        number = self.next_number
+        self.next_number = number + 1
+        if self._lost_bits:
+            self._lost_bits = self._lost_bits << 1 & _REMEMBERED_MASK
+        if packet is None:
+            self._outstanding = self._outstanding << 1 & _REMEMBERED_MASK
+            return
+        self._outstanding = (self._outstanding << 1 | 1) & _REMEMBERED_MASK
+        packets = self.packets
+        if not packets:
+            self.progress_at = packet.at
+        packets[number] = packet
+        self.in_flight += packet.size
+        for frame in packet.frames:
+            frame.flights += 1
+        if len(packets) > IN_FLIGHT_MOST:
+            self._lose(next(iter(packets)), packet.at)
+
+    def forget(self) -> None:
+        """
+        The connection has ended: nothing is in flight any more.
+        """
+        self.packets.clear()
+        self.lost_frames.clear()
+        self._lost.clear()
+        self._outstanding = self._lost_bits = 0
+        self.in_flight = self.pending_frames = self.pending_bytes = 0
+        self.loss_at = None
+
+    def acked(self, largest16: int, delay: int, bitmap: bytes, now: int) -> int | None:
+        """
+        The peer's ACK.
+
+        @param largest16: low 16 bits of the largest number.
+        @param delay: microseconds that the peer held it.
+        @return: the largest number of the peer's packets that it now knows to be
+            acknowledged, see L{SentPacket.told}; -1 for none; L{None} if this ACK
+            says nothing new.
+        @raise RemoteProtocolError: it acknowledges what was never sent.
+        """
+        top = self.next_number - 1
+        largest = top if largest16 == top & 0xFFFF else restore_number(largest16, top)
+        bits = int.from_bytes(bitmap, "little")
+        if largest > top or largest < 0 or bits >> largest:
+            raise RemoteProtocolError("an ack of a packet that was never sent")
+        shift = top - largest
+        if shift >= NUMBERS_REMEMBERED:
+            return None
+        bits = (bits << 1 | 1) << shift
+        late = bits & self._lost_bits
+        if late:
+            self._find_spurious(late, now)
+        found = bits & self._outstanding
+        if not found:
+            return None
+        self._outstanding ^= found
+        packets = self.packets
+        if largest > self.largest_acked:
+            self.largest_acked = largest
+            newest = packets.get(largest)
+            if newest is not None:
+                self._round_trip.sample(now - newest.at, delay)
+        self.progress_at = now
+        told = -1
+        congestion = self._congestion
+        while found:
+            # oldest first: a frame that came twice is no merit of the copy
+            back = found.bit_length() - 1
+            found ^= 1 << back
+            packet = packets.pop(top - back)
+            self.in_flight -= packet.size
+            congestion.acked(packet.size)
+            if packet.told > told:
+                told = packet.told
+            for frame in packet.frames:
+                frame.flights -= 1
+                if not frame.acked:
+                    self._arrived(frame)
+                    if frame is packet.copy:
+                        self.saved += 1
+        if packets:
+            self.detect_lost(now)
+        else:
+            self._rest()
+        return told
+
+    def detect_lost(self, now: int) -> None:
+        """
+        Find packets that are lost by now.
+        """
+        self.loss_at = None
+        largest = self.largest_acked
+        if next(iter(self.packets), largest + 1) > largest:
+            return
+        if self._threshold > THRESHOLD_FIRST and now >= self._threshold_until:
+            self._threshold = THRESHOLD_FIRST
+        delay = self._round_trip.loss_delay()
+        lost: list[int] = []
+        for number, packet in self.packets.items():
+            if number > largest:
+                break
+            if largest - number < self._threshold and now - packet.at < delay:
+                self.loss_at = packet.at + delay
+                break
+            lost.append(number)
+        for number in lost:
+            self._lose(number, now)
+
+    def _lose(self, number: int, now: int) -> None:
+        packet = self.packets.pop(number)
+        self.in_flight -= packet.size
+        self._congestion.lost(packet.at, now)
+        bit = self._bit(number)
+        self._outstanding &= ~bit
+        self._lost_bits |= bit
+        self._lost[number] = packet.frames
+        if len(self._lost) > LOST_REMEMBERED:
+            oldest = next(iter(self._lost))
+            del self._lost[oldest]
+            self._lost_bits &= ~self._bit(oldest)
+        for frame in packet.frames:
+            frame.flights -= 1
+            if not frame.acked and not frame.flights and not frame.waiting:
+                frame.waiting = True
+                self.lost_frames.append(frame)
+
+    def _bit(self, number: int) -> int:
+        back = self.next_number - 1 - number
+        return 1 << back if back < NUMBERS_REMEMBERED else 0
+
+    def _find_spurious(self, late: int, now: int) -> None:
+        """
+        Packets that were declared lost and had arrived all the same.
+        """
+        self._lost_bits ^= late
+        top = self.next_number - 1
+        self._threshold_until = now + THRESHOLD_LIFE
+        while late:
+            back = late.bit_length() - 1
+            late ^= 1 << back
+            self.spurious += 1
+            self._threshold = min(self._threshold + 1, THRESHOLD_MOST)
+            for frame in self._lost.pop(top - back):
+                if not frame.acked:
+                    self._arrived(frame)
+
+    def _rest(self) -> None:
+        """
+        Nothing is in flight: give back the memory of a burst. Dictionaries keep
+        theirs until they are cleared.
+        """
+        self.loss_at = None
+        self.packets.clear()
+        if self._lost:
+            self._lost.clear()
+            self._lost_bits = 0
+
+    def _arrived(self, frame: ReliableFrame) -> None:
+        frame.acked = True
+        frame.channel.advance()
+        self.pending_frames -= 1
+        self.pending_bytes -= len(frame.encoded) - RELIABLE_HEADER_SIZE
+        # Lost packets and the like may refer to it for long.
+        frame.encoded = b""

@@ -1,0 +1,339 @@
+"""
+The UDP server: datagrams of C{docs/protocol.md}, section "UDP", on a Twisted
+DatagramProtocol.
+
+Rules:
+
+  - The cheapest check comes first, nothing is logged a packet, and no
+    exception leaves the receive loop: what is bad is counted.
+  - What a reactor turn leaves to be sent goes out at its end, coalesced; with
+    C{sendUDPInterval} at 10 ms or more, at that period.
+  - One sweep each C{handleRUDPInterval} for what may be late, and one timer
+    at the earliest deadline for what may not.
+  - Datagrams go out through the socket itself: the transport would check the
+    address anew each time. A full buffer and a datagram that is too large
+    count as loss.
+  - A closed connection's packets are answered with its last datagram for
+    C{TOMBSTONE_LIFE}, twice a second at most; packets of unknown connections
+    with RESET, rate limited.
+"""
+
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime, IUDPTransport
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from diarkis_tw.config.settings import UdpSettings
+from diarkis_tw.core.admission import Admission
+from diarkis_tw.core.background import background
+from diarkis_tw.core.users import Users
+from diarkis_tw.net.deadlines import Deadlines
+from diarkis_tw.rudp.channel import ReassemblyBudget
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.reset_token import RESETS_PER_NODE, RESETS_PER_SOURCE
+from diarkis_tw.rudp.token_bucket import SourceBuckets
+from diarkis_tw.transports.udp_connection import Phase, UdpConnection
+from diarkis_tw.transports.udp_handshake import MTU, PENDING_LIFE, Opened, UdpHandshake
+from diarkis_tw.transports.udp_path import Address
+from diarkis_tw.units import MICROSECONDS_PER_SECOND, microseconds
+from diarkis_tw.wire.cipher import AeadCache, Cipher
+from diarkis_tw.wire.datagram import HELLO_BYTE, client_datagram_kind
+from diarkis_tw.wire.packet import DATA_BYTE
+from diarkis_tw.wire.reset import RESET_RANDOM_MAX, RESET_RANDOM_MIN, encode_reset
+
+SOCKET_BUFFER: Final = 4 * 1024 * 1024
+"""What the kernel may hold while the reactor is busy, if it allows that much."""
+
+READ_MOST: Final = 64 * 1024
+"""Bytes read in one go before timers run; Twisted's 256 KiB are thousands of
+small datagrams."""
+
+REASSEMBLY_MOST: Final = 64 * 1024 * 1024
+"""Bytes of incomplete messages of all connections together."""
+
+TOMBSTONE_LIFE: Final = 3 * MICROSECONDS_PER_SECOND
+TOMBSTONE_INTERVAL: Final = MICROSECONDS_PER_SECOND // 2
+"""Time between two answers of a tombstone."""
+
+DONT_FRAGMENT: Final = {"linux": (socket.IPPROTO_IP, 10, 2)}
+"""By platform: IP_MTU_DISCOVER, IP_PMTUDISC_DO (ip(7)), for which Python 3.11
+has no names."""
+
+
+@dataclass(slots=True)
+class Tombstone:
+    """
+    A connection that was closed a moment ago.
+    """
+
+    datagram: bytes
+    until: int
+    answered_at: int = 0
+
+
+class UdpServer(DatagramProtocol):
+    """
+    All clients of one UDP port.
+
+    @ivar junk: datagrams that are nothing of this protocol.
+    @ivar unsent: datagrams that the system did not take, which count as loss.
+    @ivar resets: RESETs sent.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        settings: UdpSettings,
+        users: Users,
+        admission: Admission,
+        ciphers: AeadCache,
+        clock: IReactorTime,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """
+        @param ciphers: shared by all connections of the node.
+        """
+        self.settings = settings
+        self.users = users
+        self.random_bytes = random_bytes
+        self.junk = 0
+        self.unsent = 0
+        self.resets = 0
+        self._clock = clock
+        self._ciphers = ciphers
+        self._handshake = UdpHandshake(settings, admission, random_bytes)
+        self._budget = ReassemblyBudget(REASSEMBLY_MOST)
+        self._connections: dict[bytes, UdpConnection] = {}
+        self._unconfirmed: dict[bytes, UdpConnection] = {}
+        self._tombstones: dict[bytes, Tombstone] = {}
+        self._reset_buckets = SourceBuckets(RESETS_PER_SOURCE, RESETS_PER_NODE)
+        self._leaving: dict[UdpConnection, None] = {}
+        self._closed: list[Deferred[None]] = []
+        self._dirty: dict[UdpConnection, None] = {}
+        self._flush_scheduled = False
+        self._buffered = settings.flush_interval > 0
+        self._deadlines: Deadlines[UdpConnection] = Deadlines(clock, self._due)
+        self._sendto: Callable[[bytes, Address], object] = self._send_by_transport
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = clock
+        self._flushing = LoopingCall(self._flush)
+        self._flushing.clock = clock
+
+    # Twisted's side
+
+    def startProtocol(self) -> None:
+        transport = cast(IUDPTransport, self.transport)
+        system_socket = getattr(transport, "socket", None)
+        if system_socket is not None:
+            transport.maxThroughput = READ_MOST  # type: ignore[attr-defined]
+            _tune(system_socket)
+            self._sendto = system_socket.sendto
+        interval = self.settings.sweep_interval
+        background("the sweep of UDP connections", self._sweeping.start(interval, now=False))
+        if self._buffered:
+            period = self.settings.flush_interval
+            background("the flush of UDP connections", self._flushing.start(period, now=False))
+
+    def stopProtocol(self) -> None:
+        self._flush()
+        for loop in (self._sweeping, self._flushing):
+            if loop.running:
+                loop.stop()
+        self._deadlines.stop()
+
+    def datagramReceived(self, datagram: bytes, address: Address) -> None:
+        kind = client_datagram_kind(datagram, MTU)
+        now = self.now()
+        if kind == DATA_BYTE:
+            connection = self._connections.get(datagram[1:9])
+            if connection is None:
+                self._unknown(datagram, address, now)
+            else:
+                connection.receive(datagram, address, now)
+        elif kind == HELLO_BYTE:
+            answer = self._handshake.answer(datagram, address, now)
+            if type(answer) is bytes:
+                self.write(answer, address)
+            elif isinstance(answer, Opened):
+                self._open(answer, address, now)
+        else:
+            self.junk += 1
+
+    # For connections
+
+    def now(self) -> int:
+        """
+        The clock, in microseconds.
+        """
+        return microseconds(self._clock.seconds())
+
+    def write(self, datagram: bytes, address: Address) -> None:
+        """
+        Send a datagram; if the system does not take it, it is lost.
+        """
+        try:
+            self._sendto(datagram, address)
+        except OSError:
+            self.unsent += 1
+
+    def flush_soon(self, connection: UdpConnection) -> None:
+        """
+        Send what C{connection} has to say at the end of this reactor turn.
+        """
+        self._dirty[connection] = None
+        if not self._flush_scheduled and not self._buffered:
+            self._flush_scheduled = True
+            self._clock.callLater(0, self._flush)
+
+    def confirmed(self, connection: UdpConnection) -> None:
+        """
+        The first authentic packet of C{connection} came.
+        """
+        self._unconfirmed.pop(connection.sid, None)
+
+    def forget(self, connection: UdpConnection) -> None:
+        """
+        C{connection} never became one.
+        """
+        if self._unconfirmed.get(connection.sid) is connection:
+            del self._unconfirmed[connection.sid]
+        self._drop(connection)
+
+    def leaving(self, connection: UdpConnection) -> None:
+        """
+        C{connection} waits until C{until} for its reliable data.
+        """
+        self._leaving[connection] = None
+
+    # For the listener
+
+    def when_closed(self) -> Deferred[None]:
+        """
+        Fires once no connection is left.
+        """
+        if not self._connections:
+            return succeed(None)
+        closed: Deferred[None] = Deferred(self._closed.remove)
+        self._closed.append(closed)
+        return closed
+
+    # Inside
+
+    def _open(self, opened: Opened, address: Address, now: int) -> None:
+        keys = opened.agreement.keys
+        encrypted = self.settings.enable_encryption
+        rudp = Connection(
+            self._handshake.limits,
+            opened.cid,
+            False,
+            Cipher(keys.c2s_key, keys.c2s_iv, encrypted, self._ciphers),
+            Cipher(keys.s2c_key, keys.s2c_iv, encrypted, self._ciphers),
+            self._budget,
+            now,
+            opened.round_trip,
+        )
+        connection = UdpConnection(
+            self,
+            opened.agreement.user,
+            opened.cid,
+            (keys.c2s_key, keys.s2c_key),
+            rudp,
+            address,
+            self.settings.connection_ttl,
+            now + PENDING_LIFE,
+        )
+        older = self._unconfirmed.pop(connection.sid, None)
+        if older is not None:
+            self._drop(older)
+        self._unconfirmed[connection.sid] = connection
+        self._connections[opened.cid] = connection
+        self.write(opened.accept, address)
+
+    def _unknown(self, datagram: bytes, address: Address, now: int) -> None:
+        cid = datagram[1:9]
+        tombstone = self._tombstones.get(cid)
+        if tombstone is not None and now < tombstone.until:
+            if now - tombstone.answered_at >= TOMBSTONE_INTERVAL:
+                tombstone.answered_at = now
+                self.write(tombstone.datagram, address)
+        elif self._reset_buckets.take(address[0], now):
+            self.resets += 1
+            some = self.random_bytes(RESET_RANDOM_MAX + 1)
+            size = RESET_RANDOM_MIN + some[0] % (RESET_RANDOM_MAX - RESET_RANDOM_MIN + 1)
+            self.write(encode_reset(self._handshake.reset_token(cid), some[1 : 1 + size]), address)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        dirty, self._dirty = self._dirty, {}
+        now = self.now()
+        for connection in dirty:
+            rudp = connection.rudp
+            address = connection.path.address
+            datagrams = rudp.flush(now)
+            for datagram in datagrams:
+                self.write(datagram, address)
+            if datagrams and connection.phase is Phase.CLOSED:
+                connection.last_words = datagrams[-1]
+            if rudp.state is State.CLOSED:
+                self._bury(connection, now)
+                continue
+            deadline = rudp.deadline()
+            if deadline is not None:
+                self._deadlines.set(connection, deadline)
+
+    def _due(self, connection: UdpConnection) -> None:
+        connection.tick(self.now())
+
+    def _bury(self, connection: UdpConnection, now: int) -> None:
+        if connection.last_words:
+            self._tombstones[connection.cid] = Tombstone(
+                connection.last_words, now + TOMBSTONE_LIFE
+            )
+        self._drop(connection)
+
+    def _drop(self, connection: UdpConnection) -> None:
+        self._connections.pop(connection.cid, None)
+        self._deadlines.forget(connection)
+        for key in connection.keys:
+            self._ciphers.discard(key)
+        if not self._connections:
+            waiting, self._closed = self._closed, []
+            for closed in waiting:
+                closed.callback(None)
+
+    def _sweep(self) -> None:
+        now = self.now()
+        self._handshake.sweep(now)
+        for connection in list(self._unconfirmed.values()):
+            if connection.until > now:
+                break
+            self.forget(connection)
+        for cid, tombstone in list(self._tombstones.items()):
+            if tombstone.until > now:
+                break
+            del self._tombstones[cid]
+        for connection in list(self._leaving):
+            if connection.until > now:
+                break
+            del self._leaving[connection]
+            connection.leave_now()
+
+    def _send_by_transport(self, datagram: bytes, address: Address) -> None:
+        cast(IUDPTransport, self.transport).write(datagram, address)
+
+
+def _tune(system_socket: socket.socket) -> None:
+    dont_fragment = DONT_FRAGMENT.get(sys.platform)
+    if dont_fragment is not None and system_socket.family == socket.AF_INET:
+        system_socket.setsockopt(*dont_fragment)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        system_socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)

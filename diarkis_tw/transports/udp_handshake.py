@@ -1,0 +1,167 @@
+"""
+The server's side of the UDP handshake: no state before a cookie, little after.
+
+Checks, cheapest first: size and first byte (the caller's), cookie, then those of
+L{diarkis_tw.core.admission}. Without a valid cookie the answer is a COOKIE
+whatever the HELLO says. With one, the connection is I{pending} until its first
+authentic packet; a repeated HELLO gets the stored ACCEPT.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from diarkis_tw.config.settings import UdpSettings
+from diarkis_tw.constants import CloseCode
+from diarkis_tw.core.admission import Admission, Agreement, keep_alive_interval
+from diarkis_tw.rudp.connection import Limits
+from diarkis_tw.rudp.cookie import COOKIE_KEY_SIZE, Cookies
+from diarkis_tw.rudp.reset_token import RESET_KEY_SIZE, reset_token
+from diarkis_tw.units import MICROSECONDS_PER_SECOND
+from diarkis_tw.wire.datagram_handshake import (
+    cookie_fields,
+    decode_hello,
+    encode_accept,
+    encode_cookie,
+    encode_terminate,
+    verify_hello,
+)
+from diarkis_tw.wire.handshake import CID_SIZE, Hello, Terms
+from diarkis_tw.wire.keys import TransportId
+
+PENDING_MOST: Final = 1024
+"""Connections that have a cookie and keys and no authentic packet yet."""
+
+PENDING_LIFE: Final = 5 * MICROSECONDS_PER_SECOND
+
+MTU: Final = 1200
+ACK_DELAY_MOST: Final = 20
+"""Milliseconds."""
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """
+    A HELLO that opens a connection.
+
+    @ivar round_trip: what the cookie's way measured, in microseconds.
+    """
+
+    agreement: Agreement
+    hello: Hello
+    cid: bytes
+    accept: bytes
+    round_trip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """
+    A handshake that may be repeated by its client.
+    """
+
+    hello: Hello
+    accept: bytes
+    until: int
+
+
+class UdpHandshake:
+    """
+    Answers HELLOs.
+
+    @ivar limits: what connections of this server agree on.
+    """
+
+    def __init__(
+        self,
+        settings: UdpSettings,
+        admission: Admission,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._admission = admission
+        self._random_bytes = random_bytes
+        self._cookies = Cookies(random_bytes(COOKIE_KEY_SIZE))
+        self._reset_key = random_bytes(RESET_KEY_SIZE)
+        self._pending: dict[bytes, Pending] = {}
+        self._ephemeral_required = settings.forward_secrecy == "required"
+        self._settings = settings
+        ack_delay = min(ACK_DELAY_MOST, round(settings.sweep_interval * 1000))
+        self.limits = Limits(
+            mtu=MTU,
+            window=256,
+            retry_interval=settings.retry_interval * 1000,
+            max_retry=settings.max_retry,
+            ack_delay=ack_delay * 1000,
+            max_message_size=settings.max_message_size,
+            redundancy=settings.redundancy,
+        )
+
+    def answer(self, datagram: bytes, address: Address, now: int) -> bytes | Opened | None:
+        """
+        Answer a datagram of HELLO's size and first byte.
+
+        @return: a datagram to send back, a connection to open, or nothing.
+        """
+        sid, client_nonce, cookie = cookie_fields(datagram)
+        now_ms = now // 1000
+        host, port = address
+        age = self._cookies.check(cookie, now_ms, host, port, sid, client_nonce)
+        if age is None:
+            fresh = self._cookies.make(now_ms, host, port, sid, client_nonce)
+            return encode_cookie(client_nonce, fresh)
+        hello = decode_hello(datagram)
+        pending = self._pending.get(sid)
+        if pending is not None and pending.hello.client_nonce == client_nonce:
+            return pending.accept if pending.hello == hello else None
+        if pending is None and len(self._pending) >= PENDING_MOST:
+            return None
+        agreement = self._admission.agree(
+            TransportId.UDP,
+            hello,
+            lambda key: verify_hello(datagram, key),
+            ephemeral_required=self._ephemeral_required,
+        )
+        if isinstance(agreement, CloseCode):
+            return encode_terminate(client_nonce, agreement)
+        cid = self._random_bytes(CID_SIZE)
+        accept = encode_accept(
+            client_nonce,
+            agreement.server_nonce,
+            agreement.server_ephemeral,
+            self._terms(cid),
+            agreement.accept_key,
+        )
+        self._pending.pop(sid, None)
+        self._pending[sid] = Pending(hello, accept, now + PENDING_LIFE)
+        return Opened(agreement, hello, cid, accept, age * 1000)
+
+    def reset_token(self, cid: bytes) -> bytes:
+        """
+        What proves a RESET of that connection.
+        """
+        return reset_token(self._reset_key, cid)
+
+    def sweep(self, now: int) -> None:
+        """
+        Forget handshakes that are over.
+        """
+        for sid, pending in list(self._pending.items()):
+            if pending.until > now:
+                return
+            del self._pending[sid]
+
+    def _terms(self, cid: bytes) -> Terms:
+        limits = self.limits
+        return Terms(
+            cid=cid,
+            reset_token=self.reset_token(cid),
+            retry_interval=limits.retry_interval // 1000,
+            ack_delay=limits.ack_delay // 1000,
+            mtu=limits.mtu,
+            window=limits.window,
+            connection_ttl=int(self._settings.connection_ttl),
+            keep_alive=keep_alive_interval(self._settings.connection_ttl),
+            max_retry=limits.max_retry,
+        )

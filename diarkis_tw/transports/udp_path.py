@@ -1,0 +1,107 @@
+"""
+Following a client whose address changes. RFC 9000, section 9, cut down.
+
+Rules:
+
+  - An authentic packet with a new largest number from another address makes that
+    address the candidate. It is challenged, and gets at most three times the
+    bytes that came from it, until it answers with the latest challenge.
+  - The answer moves the connection there: one move a second and ten a minute at
+    most. A new port keeps what was measured of the path, a new IP does not.
+  - No answer in three time-outs, or a newer packet from the old address: the
+    candidate is forgotten.
+
+All times are integers of microseconds.
+"""
+
+from typing import Final
+
+MOVE_INTERVAL: Final = 1_000_000
+MOVES_PER_MINUTE: Final = 10
+MINUTE: Final = 60_000_000
+AMPLIFICATION: Final = 3
+TIMEOUTS: Final = 3
+
+Address = tuple[str, int]
+
+
+class Path:
+    """
+    Where a connection's client is.
+
+    @ivar address: where everything is sent.
+    @ivar candidate: where it may have moved; L{None} if nowhere.
+    @ivar challenge: what the candidate must answer.
+    """
+
+    __slots__ = (
+        "_allowance",
+        "_candidate_until",
+        "_moves",
+        "address",
+        "candidate",
+        "challenge",
+    )
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.candidate: Address | None = None
+        self.challenge = b""
+        self._allowance = 0
+        self._candidate_until = 0
+        self._moves: list[int] = []
+
+    def heard(self, address: Address, size: int, is_newest: bool, now: int, timeout: int) -> bool:
+        """
+        An authentic packet came.
+
+        @param size: of its datagram, in bytes.
+        @param is_newest: it has the largest number so far.
+        @param timeout: the retransmission time-out.
+        @return: whether C{candidate} is to be challenged now.
+        """
+        if address == self.address:
+            if is_newest:
+                self.candidate = None
+            return False
+        if address != self.candidate:
+            if not is_newest or not self._may_move(now):
+                return False
+            self.candidate = address
+            self._allowance = 0
+            self._candidate_until = now + TIMEOUTS * timeout
+        elif now >= self._candidate_until:
+            self.candidate = None
+            return False
+        self._allowance += AMPLIFICATION * size
+        return True
+
+    def spend(self, size: int) -> bool:
+        """
+        Whether C{size} more bytes may be sent to the candidate; if so, they are.
+        """
+        if size > self._allowance:
+            return False
+        self._allowance -= size
+        return True
+
+    def answered(self, data: bytes, address: Address, now: int) -> bool | None:
+        """
+        A PATH_RESPONSE came.
+
+        @return: L{None} if it proves nothing; else the connection has moved, and
+            this is whether its IP address is another.
+        """
+        if address != self.candidate or data != self.challenge:
+            return None
+        other_host = address[0] != self.address[0]
+        self.address = address
+        self.candidate = None
+        self._moves.append(now)
+        return other_host
+
+    def _may_move(self, now: int) -> bool:
+        self._moves = [time for time in self._moves if now - time < MINUTE]
+        if len(self._moves) >= MOVES_PER_MINUTE:
+            return False
+        return not self._moves or now - self._moves[-1] >= MOVE_INTERVAL

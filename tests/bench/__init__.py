@@ -1,0 +1,3 @@
+"""
+Tests of L{bench}: it still runs and notices wrong answers.
+"""
