@@ -14,10 +14,12 @@ import os
 import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
+from inspect import iscoroutine
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.application.service import IService
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.python.usage import Options as UsageOptions
 
@@ -102,7 +104,14 @@ def makeService(options: Options) -> IService:
     core = cast(IReactorCore, reactor)
     service.stop_process = lambda status: _stop(core, status)
     if options.setup is not None:
-        options.setup(server)
+        left = options.setup(server)
+        if iscoroutine(left):
+            left.close()
+            raise SystemExit(
+                f"diarkis: app {options.settings.app.module}: its setup is asynchronous, and "
+                "nothing would wait for it. Make it a plain function; on_start callbacks may be "
+                "asynchronous."
+            )
     if options["ready-file"]:
         ready_file = Path(options["ready-file"])
         service.on_online.append(lambda: write_ready_file(ready_file, server.bound_addresses()))
@@ -160,7 +169,10 @@ def _stop(reactor: IReactorCore, status: int) -> None:
         # (twisted.application.app, Twisted 26.10); this runs after their clean-up.
         atexit.register(_exit, status)
     if getattr(reactor, "running", False):
-        reactor.stop()
+        try:
+            reactor.stop()
+        except ReactorNotRunning:  # it is stopping already, and some service does not end
+            reactor.crash()
 
 
 def _exit(status: int) -> None:

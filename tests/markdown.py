@@ -129,6 +129,7 @@ class DocumentRun:
         return environ | {
             "DIARKIS_SET_TCP__port": "0",
             "DIARKIS_SET_HTTP__port": "0",
+            "DIARKIS_SET_UDP__port": "0",
             "PYTHONPATH": os.pathsep.join([str(self._folder), str(ROOT)]),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }

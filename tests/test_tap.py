@@ -195,6 +195,16 @@ class MakeServiceTests(TapCase):
         self.assertEqual(len(sys.modules["tap_game2"].made), 1)
         self.assertEqual(service.listeners, [])
 
+    def test_asynchronousSetup(self) -> None:
+        """
+        A setup that nothing would wait for is refused, not half run.
+        """
+        self.write("tap_game3.py", "async def setup(server): pass\n")
+        self.addCleanup(sys.modules.pop, "tap_game3", None)
+        options = self.parse("--app", "tap_game3", "--app-dir", str(self.folder))
+        ended = self.assertRaises(SystemExit, makeService, options)
+        self.assertIn("app tap_game3: its setup is asynchronous", str(ended))
+
     def test_announced(self) -> None:
         """
         The ready file and the banner come when the node is announced, the file first.

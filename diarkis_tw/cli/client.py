@@ -82,7 +82,7 @@ def add_parser(subparsers: "Subparsers") -> None:
         "--type",
         default="tcp",
         choices=[kind.value.lower() for kind in ServerType],
-        help="kind of server (default: tcp, the only one built yet)",
+        help="kind of server (default: %(default)s)",
     )
     parser.add_argument("--uid", required=True, help="the user's id")
     parser.add_argument(

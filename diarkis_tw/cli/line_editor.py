@@ -3,7 +3,7 @@ One editable line at the bottom of a terminal, above which output may appear at 
 time without disturbing it.
 
 Sans-IO: bytes from the terminal in, text for it out. The terminal has to deliver
-keys one by one without echo. A line longer than the terminal scrolls sideways.
+keys one by one without echo. A line longer than the terminal scrolls sideways::
 
     ==========================  =============================================
     key                         does

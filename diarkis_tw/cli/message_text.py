@@ -1,12 +1,12 @@
 """
-Messages as a person types and reads them, one line each.
+Messages as a person types and reads them, one line each::
 
     ===================================================  ==========================
     typed                                                payload
     ===================================================  ==========================
-    C{hello}                                             UTF-8
-    C{hex:00ff}                                          bytes
-    C{json:{"a": 1}}                                     the object, as MessagePack
+    hello                                                UTF-8
+    hex:00ff                                             bytes
+    json:{"a": 1}                                        the object, as MessagePack
     ===================================================  ==========================
 
 What is printed is safe for a terminal: nothing in it moves the cursor.

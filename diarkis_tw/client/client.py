@@ -1,15 +1,17 @@
 """
 A user's connection to a server, kept alive across the failures of networks.
 
-States and rules:
+States::
 
     ============  ================================================================
     CONNECTING    the first connection is being made, or will be
     CONNECTED     messages go both ways
     RECONNECTING  the connection was lost, attempts go on for a while
     CLOSING       fin was sent, the server's CLOSE is waited for
-    CLOSED        over for good; C{on_disconnected} was called, once
+    CLOSED        over for good; on_disconnected was called, once
     ============  ================================================================
+
+Rules:
 
   - Which endings lead to RECONNECTING says L{diarkis_tw.client.reconnect}; all
     others lead to CLOSED, as do CONNECTING's.

@@ -1,15 +1,17 @@
 """
 The client's end of a TCP connection.
 
-States and rules:
+States::
 
     ===========  =================================================================
-    IDLE         until L{TcpTransport.connect}
+    IDLE         until connect
     CONNECTING   the socket connects
     GREETED      HELLO was sent; ACCEPT or TERMINATE may come, nothing else
     OPEN         sealed DATA and CLOSE may come, and TERMINATE
     CLOSED       nothing is read, sent or reported any more
     ===========  =================================================================
+
+Rules:
 
   - CONNECTING and GREETED together last L{HANDSHAKE_TIMEOUT} at most.
   - Whoever does not prove the session's keys is refused: an ACCEPT that does not

@@ -71,7 +71,8 @@ class Probe:
         """
         if self._is_new(datagram) and self._probe_at is None:
             self._probe_at = now + DOUBT
-            self._ping_at = now
+            # A flood must not be answered faster than one time-out after the other.
+            self._ping_at = max(now, self._ping_at)
 
     def deadline(self) -> int | None:
         """

@@ -21,6 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from diarkis_tw.constants import CloseCode, ServerType, Status
+from diarkis_tw.core.background import call_safely
 from diarkis_tw.core.connection import Connection
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.inbox import Inbox
@@ -209,7 +210,8 @@ class User:
         waiting, self._waiting = self._waiting, None
         self._waiting_bytes = 0
         while waiting and self.connection is not None:
-            self.connection.send(waiting.popleft(), True)
+            # UDP may refuse what another transport would have taken.
+            call_safely("a waiting message", self.connection.send, waiting.popleft(), True)
 
     def forget(self) -> None:
         """

@@ -82,12 +82,16 @@ class DatagramListener:
         """
         if self._listening is None:
             return succeed(None)
-        return self._server.when_closed().addCallback(lambda result: self.abort())
+        return self._server.when_closed().addCallback(lambda result: self._stop())
 
     def abort(self) -> None:
         """
         Close the port now.
         """
+        self._stop()
+
+    def _stop(self) -> Deferred[None]:
         listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.stopListening()
+        if listening is None:
+            return succeed(None)
+        return listening.stopListening() or succeed(None)

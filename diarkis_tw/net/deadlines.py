@@ -4,12 +4,15 @@ wait for.
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, microseconds
+
+STALE_MOST: Final = 64
+"""Entries of the heap that nobody waits for, beside one for each item."""
 
 T = TypeVar("T")
 
@@ -23,7 +26,7 @@ class Deadlines(Generic[T]):
     def __init__(self, clock: IReactorTime, due: Callable[[T], None]) -> None:
         """
         @param due: called with an item whose deadline has come; it may set the
-            next one.
+            next one, and must not raise.
         """
         self._clock = clock
         self._due = due
@@ -44,6 +47,8 @@ class Deadlines(Generic[T]):
         self._armed[item] = deadline
         self._count += 1
         heappush(self._heap, (deadline, self._count, item))
+        if len(self._heap) > 2 * len(self._armed) + STALE_MOST:
+            self._clear_out()
         if self._timer is None or deadline < self._timer_at:
             self._arm()
 
@@ -62,6 +67,15 @@ class Deadlines(Generic[T]):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+    def _clear_out(self) -> None:
+        """
+        Drop what was set and then made earlier or forgotten: else an item kept
+        for ten seconds and called back each 20 ms would fill the memory.
+        """
+        armed = self._armed
+        self._heap = [entry for entry in self._heap if armed.get(entry[2]) == entry[0]]
+        heapify(self._heap)
 
     def _arm(self) -> None:
         self._timer_at = self._heap[0][0]

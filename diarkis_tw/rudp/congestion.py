@@ -121,16 +121,16 @@ class Congestion:
         @return: C{now} or earlier if at once.
         """
         round_trip = self._round_trip.smoothed
-        if not round_trip or self._budget > 0:
+        if not round_trip:
             return now
         earned = (now - self._paced_at) * self.window * 5 // (4 * round_trip)
         if earned > 0:
             self._budget = min(self._budget + earned, BURST * self._mtu)
             self._paced_at = now
-            if self._budget > 0:
-                return now
-        missing = 1 - self._budget
-        return now + max(1, missing * 4 * round_trip // (self.window * 5))
+        if self._budget > 0:
+            return now
+        # rounded up: at that instant it must be earned
+        return now - ((self._budget - 1) * 4 * round_trip // (self.window * 5))
 
     def sent(self, size: int) -> None:
         """

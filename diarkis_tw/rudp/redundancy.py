@@ -10,7 +10,7 @@ Rules:
     copy too), there are none for C{REST}.
 """
 
-from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from diarkis_tw.rudp.channel import ReliableFrame
@@ -27,10 +27,11 @@ class Redundancy:
     Chooses the frame that rides again.
     """
 
-    __slots__ = ("_copies", "_recent", "_resting_until", "_saved")
+    __slots__ = ("_before", "_copies", "_newest", "_resting_until", "_saved")
 
     def __init__(self) -> None:
-        self._recent: deque[ReliableFrame] = deque(maxlen=2)
+        self._newest: ReliableFrame | None = None
+        self._before: ReliableFrame | None = None
         self._copies = 0
         self._saved = 0
         self._resting_until = 0
@@ -40,10 +41,11 @@ class Redundancy:
         A frame was sent for the first time.
         """
         if len(frame.encoded) <= SIZE_MOST:
-            self._recent.append(frame)
+            self._before = self._newest
+            self._newest = frame
 
     def pick(
-        self, loss: float, saved: int, now: int, beside: list[ReliableFrame], space: int
+        self, loss: float, saved: int, now: int, beside: Sequence[ReliableFrame], space: int
     ) -> ReliableFrame | None:
         """
         The frame to send again beside others, if any.
@@ -62,9 +64,10 @@ class Redundancy:
             self._copies = 0
             self._saved = saved
         most = 2 if loss >= LOSS_TWICE else 1
-        for frame in self._recent:
+        for frame in (self._before, self._newest):
             if (
-                not frame.acked
+                frame is not None
+                and not frame.acked
                 and frame.copies < most
                 and len(frame.encoded) <= space
                 and frame not in beside

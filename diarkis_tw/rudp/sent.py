@@ -13,6 +13,7 @@ Rules:
   - Lost packets are remembered for that while anything is in flight.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from diarkis_tw.errors import RemoteProtocolError
@@ -40,6 +41,7 @@ class SentPacket:
     A packet in flight.
 
     @ivar copy: the one of C{frames} that rides again as redundancy.
+    @ivar size: bytes of its datagram.
     @ivar told: the largest number in the ACK it carries, -1 without one.
     """
 
@@ -48,10 +50,10 @@ class SentPacket:
     def __init__(
         self,
         at: int,
-        size: int,
-        frames: tuple[ReliableFrame, ...],
+        frames: Sequence[ReliableFrame],
         copy: ReliableFrame | None,
         told: int,
+        size: int = 0,
     ) -> None:
         self.at = at
         self.size = size
@@ -115,7 +117,7 @@ class SentPackets:
         # Bit i of both stands for the packet next_number - 1 - i.
         self._outstanding = 0
         self._lost_bits = 0
-        self._lost: dict[int, tuple[ReliableFrame, ...]] = {}
+        self._lost: dict[int, Sequence[ReliableFrame]] = {}
         self._threshold = THRESHOLD_FIRST
         self._threshold_until = 0
 
@@ -193,8 +195,9 @@ class SentPackets:
             back = found.bit_length() - 1
             found ^= 1 << back
             packet = packets.pop(top - back)
-            self.in_flight -= packet.size
-            congestion.acked(packet.size)
+            size = packet.size
+            self.in_flight -= size
+            congestion.acked(size)
             if packet.told > told:
                 told = packet.told
             for frame in packet.frames:

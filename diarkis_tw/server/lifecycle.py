@@ -23,6 +23,7 @@ from typing import Final, Protocol, cast
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -121,6 +122,7 @@ class Lifecycle(Service):
         self.prepare: Callback = lambda: None
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
+        self._periodic: list[tuple[LoopingCall, Seconds]] = []
         self._running: Deferred[None] = Deferred()
         self._starting: Deferred[None] | None = None
         self._finishing: Deferred[None] | None = None
@@ -135,6 +137,14 @@ class Lifecycle(Service):
         super().setServiceParent(parent)
         if self.log_observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self.log_observer)
+
+    def every(self, period: Seconds, job: Callback) -> None:
+        """
+        Call C{job}, which never fails, each C{period} while the node serves.
+        """
+        loop = LoopingCall(job)
+        loop.clock = self._reactor
+        self._periodic.append((loop, period))
 
     # Start
 
@@ -165,6 +175,8 @@ class Lifecycle(Service):
         self._describe()
         self._mesh.join(self._describe)
         self._users.start()
+        for loop, period in self._periodic:
+            background("a periodic job of the node", loop.start(period, now=False))
         await self._run("on_ready", self.on_ready)
         self._node.ready()
         await self._running
@@ -274,6 +286,9 @@ class Lifecycle(Service):
     async def _finish(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
+        for loop, _ in self._periodic:
+            if loop.running:
+                loop.stop()
         self._node.terminate()
         self._users.stop()
         closing = DeferredList(

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -39,7 +40,15 @@ from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
 from diarkis_tw.transports.tcp import TcpServer
 from diarkis_tw.transports.udp import UdpServer
+from diarkis_tw.units import Seconds
 from diarkis_tw.wire.cipher import AeadCache
+
+AEAD_OBJECTS: Final = 16_384
+"""AES-GCM objects kept for connections that are busy: two each, 2.5 KB an object."""
+
+AEAD_IDLE: Final[Seconds] = 1.0
+"""After once to twice this time unused an object is dropped: it costs 5 KB a user
+to keep both between two keep-alives, and 2 us to make them again."""
 
 
 class Server:
@@ -304,7 +313,8 @@ class Server:
         encryption = self._encryption()
         UserCreation(self._mesh, self._node, self.users, encryption)
         admission = Admission(self._node, self.users, encryption, self._random_bytes)
-        ciphers = AeadCache()
+        ciphers = AeadCache(AEAD_OBJECTS)
+        self._lifecycle.every(AEAD_IDLE, ciphers.rotate)
         if (tcp := self._settings.tcp) is not None:
             server = TcpServer(tcp, self.users, admission, ciphers, self._reactor)
             listener = StreamListener(

@@ -171,7 +171,6 @@ class LoopbackTransport:
         """
         if self.connected and self._end is None:
             self._end = Failure(reason)
-            self._incoming.clear()
 
     def getHost(self) -> IPv4Address:
         """

@@ -5,7 +5,8 @@ DatagramProtocol.
 Rules:
 
   - The cheapest check comes first, nothing is logged a packet, and no
-    exception leaves the receive loop: what is bad is counted.
+    exception leaves the receive loop: what is bad is counted. Should this
+    program itself be at fault, that connection ends and the others go on.
   - What a reactor turn leaves to be sent goes out at its end, coalesced; with
     C{sendUDPInterval} at 10 ms or more, at that period.
   - One sweep each C{handleRUDPInterval} for what may be late, and one timer
@@ -15,17 +16,18 @@ Rules:
     count as loss.
   - A closed connection's packets are answered with its last datagram for
     C{TOMBSTONE_LIFE}, twice a second at most; packets of unknown connections
-    with RESET, rate limited.
+    with RESET, rate limited. Neither answer is larger than what it answers.
 """
 
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime, IUDPTransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -75,13 +77,14 @@ class Tombstone:
 
     datagram: bytes
     until: int
-    answered_at: int = 0
+    answered_at: int = -TOMBSTONE_INTERVAL
 
 
 class UdpServer(DatagramProtocol):
     """
     All clients of one UDP port.
 
+    @ivar retry_interval: the time-out on a path of which nothing is known.
     @ivar junk: datagrams that are nothing of this protocol.
     @ivar unsent: datagrams that the system did not take, which count as loss.
     @ivar resets: RESETs sent.
@@ -110,19 +113,20 @@ class UdpServer(DatagramProtocol):
         self.resets = 0
         self._clock = clock
         self._ciphers = ciphers
-        self._handshake = UdpHandshake(settings, admission, random_bytes)
-        self._budget = ReassemblyBudget(REASSEMBLY_MOST)
         self._connections: dict[bytes, UdpConnection] = {}
         self._unconfirmed: dict[bytes, UdpConnection] = {}
+        self._handshake = UdpHandshake(settings, admission, random_bytes, self._unconfirmed)
+        self.retry_interval = self._handshake.limits.retry_interval
+        self._budget = ReassemblyBudget(REASSEMBLY_MOST)
         self._tombstones: dict[bytes, Tombstone] = {}
         self._reset_buckets = SourceBuckets(RESETS_PER_SOURCE, RESETS_PER_NODE)
         self._leaving: dict[UdpConnection, None] = {}
         self._closed: list[Deferred[None]] = []
         self._dirty: dict[UdpConnection, None] = {}
-        self._flush_scheduled = False
+        self._flush_call: IDelayedCall | None = None
         self._buffered = settings.flush_interval > 0
         self._deadlines: Deadlines[UdpConnection] = Deadlines(clock, self._due)
-        self._sendto: Callable[[bytes, Address], object] = self._send_by_transport
+        self._sendto: Callable[[bytes, Address], object] = _nowhere
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._flushing = LoopingCall(self._flush)
@@ -133,7 +137,9 @@ class UdpServer(DatagramProtocol):
     def startProtocol(self) -> None:
         transport = cast(IUDPTransport, self.transport)
         system_socket = getattr(transport, "socket", None)
-        if system_socket is not None:
+        if system_socket is None:
+            self._sendto = transport.write
+        else:
             transport.maxThroughput = READ_MOST  # type: ignore[attr-defined]
             _tune(system_socket)
             self._sendto = system_socket.sendto
@@ -144,7 +150,13 @@ class UdpServer(DatagramProtocol):
             background("the flush of UDP connections", self._flushing.start(period, now=False))
 
     def stopProtocol(self) -> None:
+        for connection in list(self._leaving):
+            connection.leave_now()
         self._flush()
+        self._sendto = _nowhere
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+            self._flush_call = None
         for loop in (self._sweeping, self._flushing):
             if loop.running:
                 loop.stop()
@@ -152,14 +164,17 @@ class UdpServer(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, address: Address) -> None:
         kind = client_datagram_kind(datagram, MTU)
-        now = self.now()
         if kind == DATA_BYTE:
             connection = self._connections.get(datagram[1:9])
             if connection is None:
-                self._unknown(datagram, address, now)
-            else:
-                connection.receive(datagram, address, now)
+                self._unknown(datagram, address, self.now())
+                return
+            try:
+                connection.receive(datagram, address, self.now())
+            except Exception:
+                self._broken(connection)
         elif kind == HELLO_BYTE:
+            now = self.now()
             answer = self._handshake.answer(datagram, address, now)
             if type(answer) is bytes:
                 self.write(answer, address)
@@ -190,9 +205,8 @@ class UdpServer(DatagramProtocol):
         Send what C{connection} has to say at the end of this reactor turn.
         """
         self._dirty[connection] = None
-        if not self._flush_scheduled and not self._buffered:
-            self._flush_scheduled = True
-            self._clock.callLater(0, self._flush)
+        if self._flush_call is None and not self._buffered:
+            self._flush_call = self._clock.callLater(0, self._flush_turn)
 
     def confirmed(self, connection: UdpConnection) -> None:
         """
@@ -218,8 +232,11 @@ class UdpServer(DatagramProtocol):
 
     def when_closed(self) -> Deferred[None]:
         """
-        Fires once no connection is left.
+        Fires once no connection is left. Those that are not confirmed are not
+        waited for.
         """
+        for connection in list(self._unconfirmed.values()):
+            self.forget(connection)
         if not self._connections:
             return succeed(None)
         closed: Deferred[None] = Deferred(self._closed.remove)
@@ -262,7 +279,8 @@ class UdpServer(DatagramProtocol):
         cid = datagram[1:9]
         tombstone = self._tombstones.get(cid)
         if tombstone is not None and now < tombstone.until:
-            if now - tombstone.answered_at >= TOMBSTONE_INTERVAL:
+            is_time = now - tombstone.answered_at >= TOMBSTONE_INTERVAL
+            if is_time and len(tombstone.datagram) <= len(datagram):
                 tombstone.answered_at = now
                 self.write(tombstone.datagram, address)
         elif self._reset_buckets.take(address[0], now):
@@ -271,27 +289,52 @@ class UdpServer(DatagramProtocol):
             size = RESET_RANDOM_MIN + some[0] % (RESET_RANDOM_MAX - RESET_RANDOM_MIN + 1)
             self.write(encode_reset(self._handshake.reset_token(cid), some[1 : 1 + size]), address)
 
+    def _flush_turn(self) -> None:
+        self._flush_call = None
+        self._flush()
+
     def _flush(self) -> None:
-        self._flush_scheduled = False
         dirty, self._dirty = self._dirty, {}
         now = self.now()
         for connection in dirty:
-            rudp = connection.rudp
-            address = connection.path.address
-            datagrams = rudp.flush(now)
-            for datagram in datagrams:
-                self.write(datagram, address)
-            if datagrams and connection.phase is Phase.CLOSED:
+            try:
+                self._flush_one(connection, now)
+            except Exception:
+                self._broken(connection)
+
+    def _flush_one(self, connection: UdpConnection, now: int) -> None:
+        rudp = connection.rudp
+        address = connection.path.address
+        datagrams = rudp.flush(now)
+        for datagram in datagrams:
+            self.write(datagram, address)
+        if rudp.state is State.OPEN:
+            if connection.phase is Phase.LEAVING and not rudp.queued:
+                connection.leave_now()
+        else:
+            connection.ended()
+            if datagrams:
                 connection.last_words = datagrams[-1]
             if rudp.state is State.CLOSED:
                 self._bury(connection, now)
-                continue
-            deadline = rudp.deadline()
-            if deadline is not None:
-                self._deadlines.set(connection, deadline)
+                return
+        deadline = rudp.deadline()
+        if deadline is not None:
+            self._deadlines.set(connection, deadline)
 
     def _due(self, connection: UdpConnection) -> None:
-        connection.tick(self.now())
+        try:
+            connection.tick(self.now())
+        except Exception:
+            self._broken(connection)
+
+    def _broken(self, connection: UdpConnection) -> None:
+        """
+        Handle an exception that only a fault of this program can raise.
+        """
+        self.log.failure("a UDP connection failed and is dropped")
+        self._drop(connection)
+        connection.broken()
 
     def _bury(self, connection: UdpConnection, now: int) -> None:
         if connection.last_words:
@@ -327,13 +370,18 @@ class UdpServer(DatagramProtocol):
             del self._leaving[connection]
             connection.leave_now()
 
-    def _send_by_transport(self, datagram: bytes, address: Address) -> None:
-        cast(IUDPTransport, self.transport).write(datagram, address)
+
+def _nowhere(datagram: bytes, address: Address) -> None:
+    raise OSError("the port is closed")
 
 
 def _tune(system_socket: socket.socket) -> None:
-    dont_fragment = DONT_FRAGMENT.get(sys.platform)
-    if dont_fragment is not None and system_socket.family == socket.AF_INET:
-        system_socket.setsockopt(*dont_fragment)
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        system_socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+    options = [
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER),
+        (socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER),
+    ]
+    if system_socket.family == socket.AF_INET and sys.platform in DONT_FRAGMENT:
+        options.append(DONT_FRAGMENT[sys.platform])
+    for option in options:
+        with suppress(OSError):  # some systems refuse what they cannot give
+            system_socket.setsockopt(*option)

@@ -22,7 +22,7 @@ from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.rudp.connection import Connection, State
-from diarkis_tw.transports.udp_path import Address, Path
+from diarkis_tw.transports.udp_path import TIMEOUTS, Address, Path
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, Seconds
 from diarkis_tw.wire.frame import PATH_SIZE
 from diarkis_tw.wire.message import decode_request
@@ -183,7 +183,7 @@ class UdpConnection:
         self.heard = True
         path = self.path
         if address != path.address or path.candidate is not None:
-            self._follow(address, len(datagram), rudp.largest > largest, now)
+            self._follow(address, rudp.largest > largest, now)
         if self.phase is Phase.ACCEPTED:
             self.phase = Phase.OPEN
             self._server.confirmed(self)
@@ -195,7 +195,7 @@ class UdpConnection:
             if self.phase is Phase.OPEN:
                 self._deliver(delivered)
         if rudp.state is not State.OPEN:
-            self._ended()
+            self.ended()
         elif self.phase is Phase.LEAVING and not rudp.queued:
             self._say_close()
         self._server.flush_soon(self)
@@ -206,7 +206,7 @@ class UdpConnection:
         """
         self.rudp.tick(now)
         if self.rudp.state is not State.OPEN:
-            self._ended()
+            self.ended()
         self._server.flush_soon(self)
 
     def leave_now(self) -> None:
@@ -217,9 +217,25 @@ class UdpConnection:
             self._say_close()
             self._server.flush_soon(self)
 
+    def ended(self) -> None:
+        """
+        The protocol is closing or closed: the user has this connection no more.
+        """
+        was_open = self.phase is Phase.OPEN
+        self.phase = Phase.CLOSED
+        if was_open:
+            self._server.users.lost(self._user, self, self.rudp.code)
+
+    def broken(self) -> None:
+        """
+        The connection is dropped without a word.
+        """
+        self.phase = Phase.CLOSED
+        self._server.users.lost(self._user, self, CloseCode.INTERNAL)
+
     def _deliver(self, messages: list[tuple[bytes, bool]]) -> None:
         if self._held is not None:
-            self._held += messages
+            self._hold(messages)
             return
         receive = self._user.inbox.receive
         for index, (message, reliable) in enumerate(messages):
@@ -231,10 +247,21 @@ class UdpConnection:
             if not receive(ver, cmd, request_id, payload, reliable):
                 if self.phase is Phase.OPEN:
                     self.rudp.paused = True
-                    self._held = messages[index + 1 :]
+                    self._held = []
+                    self._hold(messages[index + 1 :])
                 return
 
-    def _follow(self, address: Address, size: int, is_newest: bool, now: int) -> None:
+    def _hold(self, messages: list[tuple[bytes, bool]]) -> None:
+        """
+        Keep what is reliable until the user takes commands again. While paused
+        the protocol takes nothing reliable, so this stays as little as it is.
+        """
+        assert self._held is not None
+        reliable = [message for message in messages if message[1]]
+        self._held += reliable
+        self._server.users.dispatcher.dropped += len(messages) - len(reliable)
+
+    def _follow(self, address: Address, is_newest: bool, now: int) -> None:
         path, rudp = self.path, self.rudp
         response, rudp.path_response = rudp.path_response, None
         if response is not None:
@@ -243,25 +270,13 @@ class UdpConnection:
                 if other_host:
                     rudp.path_changed()
                 return
-        if path.heard(address, size, is_newest, now, rudp.round_trip.timeout(0)):
-            challenge = self._server.random_bytes(PATH_SIZE)
-            datagram = rudp.challenge(challenge, now)
-            if path.spend(len(datagram)):
-                path.challenge = challenge
-                self._server.write(datagram, address)
+        server = self._server
+        patience = TIMEOUTS * max(rudp.round_trip.timeout(0), server.retry_interval)
+        if path.heard(address, is_newest, now, patience) and rudp.state is State.OPEN:
+            if not path.challenge:
+                path.challenge = server.random_bytes(PATH_SIZE)
+            server.write(rudp.challenge(path.challenge, now), address)
 
     def _say_close(self) -> None:
         self.rudp.close(self._code, self._server.now())
-        self._ended()
-
-    def _ended(self) -> None:
-        """
-        The protocol is closing or closed: the user has this connection no more.
-        """
-        if self.phase is Phase.CLOSED:
-            return
-        was_open = self.phase is Phase.OPEN
-        self.phase = Phase.CLOSED
-        code = self.rudp.code
-        if was_open:
-            self._server.users.lost(self._user, self, code)
+        self.ended()

@@ -4,10 +4,11 @@ The server's side of the UDP handshake: no state before a cookie, little after.
 Checks, cheapest first: size and first byte (the caller's), cookie, then those of
 L{diarkis_tw.core.admission}. Without a valid cookie the answer is a COOKIE
 whatever the HELLO says. With one, the connection is I{pending} until its first
-authentic packet; a repeated HELLO gets the stored ACCEPT.
+authentic packet; a repeated HELLO gets the stored ACCEPT. That is stored for as
+long as a cookie lives, so that a HELLO played again opens nothing new.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,14 +51,13 @@ class Opened:
     """
 
     agreement: Agreement
-    hello: Hello
     cid: bytes
     accept: bytes
     round_trip: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class Answered:
     """
     A handshake that may be repeated by its client.
     """
@@ -79,12 +79,17 @@ class UdpHandshake:
         settings: UdpSettings,
         admission: Admission,
         random_bytes: Callable[[int], bytes],
+        pending: Mapping[bytes, object],
     ) -> None:
+        """
+        @param pending: what is pending at present, by sid.
+        """
         self._admission = admission
         self._random_bytes = random_bytes
         self._cookies = Cookies(random_bytes(COOKIE_KEY_SIZE))
         self._reset_key = random_bytes(RESET_KEY_SIZE)
-        self._pending: dict[bytes, Pending] = {}
+        self._pending = pending
+        self._answered: dict[bytes, Answered] = {}
         self._ephemeral_required = settings.forward_secrecy == "required"
         self._settings = settings
         ack_delay = min(ACK_DELAY_MOST, round(settings.sweep_interval * 1000))
@@ -112,10 +117,10 @@ class UdpHandshake:
             fresh = self._cookies.make(now_ms, host, port, sid, client_nonce)
             return encode_cookie(client_nonce, fresh)
         hello = decode_hello(datagram)
-        pending = self._pending.get(sid)
-        if pending is not None and pending.hello.client_nonce == client_nonce:
-            return pending.accept if pending.hello == hello else None
-        if pending is None and len(self._pending) >= PENDING_MOST:
+        before = self._answered.get(sid)
+        if before is not None and before.hello.client_nonce == client_nonce:
+            return before.accept if before.hello == hello else None
+        if len(self._pending) >= PENDING_MOST and sid not in self._pending:
             return None
         agreement = self._admission.agree(
             TransportId.UDP,
@@ -133,9 +138,9 @@ class UdpHandshake:
             self._terms(cid),
             agreement.accept_key,
         )
-        self._pending.pop(sid, None)
-        self._pending[sid] = Pending(hello, accept, now + PENDING_LIFE)
-        return Opened(agreement, hello, cid, accept, age * 1000)
+        self._answered.pop(sid, None)
+        self._answered[sid] = Answered(hello, accept, now + PENDING_LIFE)
+        return Opened(agreement, cid, accept, max(age, 1) * 1000)
 
     def reset_token(self, cid: bytes) -> bytes:
         """
@@ -147,10 +152,10 @@ class UdpHandshake:
         """
         Forget handshakes that are over.
         """
-        for sid, pending in list(self._pending.items()):
-            if pending.until > now:
+        for sid, answered in list(self._answered.items()):
+            if answered.until > now:
                 return
-            del self._pending[sid]
+            del self._answered[sid]
 
     def _terms(self, cid: bytes) -> Terms:
         limits = self.limits

@@ -4,12 +4,15 @@ Following a client whose address changes. RFC 9000, section 9, cut down.
 Rules:
 
   - An authentic packet with a new largest number from another address makes that
-    address the candidate. It is challenged, and gets at most three times the
-    bytes that came from it, until it answers with the latest challenge.
+    address the candidate. Each authentic packet from there is answered with a
+    challenge, smaller than any packet of a client, and nothing else is sent
+    there. The challenge stays the same for as long as the candidate does, or a
+    client that sends more often than its answers take to come could never move.
   - The answer moves the connection there: one move a second and ten a minute at
     most. A new port keeps what was measured of the path, a new IP does not.
   - No answer in three time-outs, or a newer packet from the old address: the
-    candidate is forgotten.
+    candidate is forgotten. Of the new path nothing is known, so these are never
+    shorter than those before any measurement (RFC 9000, 8.2.4).
 
 All times are integers of microseconds.
 """
@@ -19,7 +22,6 @@ from typing import Final
 MOVE_INTERVAL: Final = 1_000_000
 MOVES_PER_MINUTE: Final = 10
 MINUTE: Final = 60_000_000
-AMPLIFICATION: Final = 3
 TIMEOUTS: Final = 3
 
 Address = tuple[str, int]
@@ -31,11 +33,10 @@ class Path:
 
     @ivar address: where everything is sent.
     @ivar candidate: where it may have moved; L{None} if nowhere.
-    @ivar challenge: what the candidate must answer.
+    @ivar challenge: what the candidate must answer; empty until it is chosen.
     """
 
     __slots__ = (
-        "_allowance",
         "_candidate_until",
         "_moves",
         "address",
@@ -47,19 +48,19 @@ class Path:
         self.address = address
         self.candidate: Address | None = None
         self.challenge = b""
-        self._allowance = 0
         self._candidate_until = 0
         self._moves: list[int] = []
 
-    def heard(self, address: Address, size: int, is_newest: bool, now: int, timeout: int) -> bool:
+    def heard(self, address: Address, is_newest: bool, now: int, patience: int) -> bool:
         """
         An authentic packet came.
 
-        @param size: of its datagram, in bytes.
         @param is_newest: it has the largest number so far.
-        @param timeout: the retransmission time-out.
+        @param patience: how long a new candidate may take to answer.
         @return: whether C{candidate} is to be challenged now.
         """
+        if now >= self._candidate_until:
+            self.candidate = None
         if address == self.address:
             if is_newest:
                 self.candidate = None
@@ -68,21 +69,8 @@ class Path:
             if not is_newest or not self._may_move(now):
                 return False
             self.candidate = address
-            self._allowance = 0
-            self._candidate_until = now + TIMEOUTS * timeout
-        elif now >= self._candidate_until:
-            self.candidate = None
-            return False
-        self._allowance += AMPLIFICATION * size
-        return True
-
-    def spend(self, size: int) -> bool:
-        """
-        Whether C{size} more bytes may be sent to the candidate; if so, they are.
-        """
-        if size > self._allowance:
-            return False
-        self._allowance -= size
+            self.challenge = b""
+            self._candidate_until = now + patience
         return True
 
     def answered(self, data: bytes, address: Address, now: int) -> bool | None:
@@ -92,7 +80,7 @@ class Path:
         @return: L{None} if it proves nothing; else the connection has moved, and
             this is whether its IP address is another.
         """
-        if address != self.candidate or data != self.challenge:
+        if address != self.candidate or data != self.challenge or now >= self._candidate_until:
             return None
         other_host = address[0] != self.address[0]
         self.address = address

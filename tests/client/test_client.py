@@ -469,8 +469,8 @@ class ClosingTests(ClientCase):
 class ConnectToTests(ClientCase):
     def test_not_built(self):
         """A kind of server that is not built yet is refused with a sentence."""
-        connecting = connect_to(self.endpoint(server_type=ServerType.UDP), reactor=self.reactor)
-        self.assertIn("UDP is not built yet", str(self.refused(connecting, LocalProtocolError)))
+        connecting = connect_to(self.endpoint(server_type=ServerType.WS), reactor=self.reactor)
+        self.assertIn("WS is not built yet", str(self.refused(connecting, LocalProtocolError)))
 
     def test_timeout(self):
         """The time-out covers the handshake, and leaves nothing behind."""

@@ -374,6 +374,21 @@ class EndingTests(TransportCase):
         self.successResultOf(gone)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_close_while_congested(self):
+        """What waits at close leaves as soon as the network takes it, and that is the end."""
+        transport = self.open()
+        self.link.server.stalled = True
+        for _ in range(3):
+            transport.send(REQUEST + bytes(70_000), True)
+        gone = transport.close(CloseCode.NORMAL)
+        self.reactor.pump()
+        self.assertNoResult(gone)
+        self.link.server.stalled = False
+        self.reactor.pump()
+        self.successResultOf(gone)
+        self.assertEqual(len(self.server.end.messages), 3)
+        self.assertEqual(self.server.end.closed_with, [CloseCode.NORMAL])
+
     def test_closed_once(self):
         """An end that the server announces is reported once, though the socket ends too."""
         self.open()

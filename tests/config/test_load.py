@@ -190,15 +190,15 @@ class SectionedTests(ConfigCase):
         """
         path = self.write({"TCP": {"address": "0.0.0.0"}})
         self.refused(lambda: load(path), path, "DIARKIS_CLOUD_ENV=<host>")
-        path = self.write({"UDP": GO_DOC_UDP})
-        self.refused(lambda: load(path), f"{path}: the section UDP is not built yet")
+        path = self.write({"WS": {}})
+        self.refused(lambda: load(path), f"{path}: the section WS is not built yet")
 
     def test_a_bad_value_comes_before_not_built(self) -> None:
         """
         Also a section that is not built yet is checked key by key.
         """
-        path = self.write({"UDP": {"maxRetry": 0}})
-        self.refused(lambda: load(path), "UDP.maxRetry must be")
+        path = self.write({"WS": {"maxRcvSize": 0}})
+        self.refused(lambda: load(path), "WS.maxRcvSize must be")
 
 
 class FlatTests(ConfigCase):
@@ -363,6 +363,7 @@ class DefaultTests(ConfigCase):
         self.assertEqual(
             default_settings({}),
             Settings(
+                udp=UdpSettings(),
                 tcp=TcpSettings(no_delay=True),
                 http=HttpSettings(),
                 app=AppSettings(module="diarkis_tw.demo"),

@@ -22,7 +22,7 @@ class ShippedTests(SynchronousTestCase):
         Each file is right as it is, in an empty environment.
         """
         paths = sorted(CONFIGS.glob("*.json"))
-        self.assertTrue({"all.json", "tcp.json", "http.json"} <= {path.name for path in paths})
+        self.assertTrue({"all.json", "tcp.json", "udp.json", "http.json"} <= {path.name for path in paths})
         for path in paths:
             load_settings(path, environ={})
 
@@ -41,7 +41,8 @@ class ShippedTests(SynchronousTestCase):
         Each file starts what its name says; players get in through HTTP.
         """
         for name, servers in (
-            ("all.json", {"TCP", "HTTP"}),
+            ("all.json", {"UDP", "TCP", "HTTP"}),
+            ("udp.json", {"UDP", "HTTP"}),
             ("tcp.json", {"TCP", "HTTP"}),
             ("http.json", {"HTTP"}),
         ):

@@ -1,0 +1,293 @@
+"""
+What waits to be sent, and how it goes into packets.
+
+Rules:
+
+  - A packet holds, after an ACK if one is owed: PING and control frames, frames
+    that were lost, unreliable messages, new reliable frames, and at last a
+    redundant copy. A frame that needs no length ends it.
+  - Unreliable messages wait for nothing; reliable frames for the windows.
+  - Channels take turns, packet by packet, so that a long transfer on one does
+    not hold up another.
+  - C{QUEUE_FRAMES} and C{QUEUE_BYTES} bound what one connection holds, sent and
+    not acknowledged included.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from diarkis_tw.errors import LocalProtocolError
+from diarkis_tw.rudp.channel import ReliableFrame, SendChannel
+from diarkis_tw.rudp.redundancy import Redundancy
+from diarkis_tw.rudp.sent import IN_FLIGHT_MOST, SentPackets
+from diarkis_tw.wire.frame import CHANNELS, MESSAGE, PATH_RESPONSE, PATH_SIZE, PING, with_length
+
+QUEUE_FRAMES: Final = 4096
+QUEUE_BYTES: Final = 1024 * 1024
+"""What may wait in one connection: beyond it messages are dropped or refused."""
+
+FRAME_ROOM: Final = 72
+"""Bytes of the MTU that are left for headers, tag and an ACK beside a full frame."""
+
+PATH_RESPONSES_MOST: Final = 4
+"""Answers that wait for one flush; a peer that challenges more often gets fewer."""
+
+_PING_FRAME: Final = bytes((PING,))
+_MESSAGE_TYPE: Final = bytes((MESSAGE,))
+_NO_CHANNELS: Final[tuple[None, ...]] = (None,) * CHANNELS
+
+
+class Outgoing:
+    """
+    The queues of one connection.
+
+    @ivar control: control frames, one behind the other; CLOSE is alone.
+    @ivar ping: a PING is wanted.
+    @ivar retransmit: frames that no packet in flight carries any more.
+    @ivar active: channels with frames that were never sent, next in turn first.
+    @ivar unreliable: MESSAGE frames.
+    @ivar retransmitted: how many frames were sent again because they seemed lost.
+    """
+
+    __slots__ = (
+        "_channels",
+        "_message_most",
+        "_redundancy",
+        "_room",
+        "_sent",
+        "_unreliable_bytes",
+        "_window",
+        "active",
+        "control",
+        "ping",
+        "retransmit",
+        "retransmitted",
+        "unreliable",
+    )
+
+    def __init__(
+        self, room: int, message_most: int, window: int, redundancy: bool, sent: SentPackets
+    ) -> None:
+        """
+        @param room: bytes of frames in a packet.
+        @param message_most: bytes of a message in one frame, with its header.
+        """
+        self._room = room
+        self._message_most = message_most
+        self._window = window
+        self._redundancy = Redundancy() if redundancy else None
+        self._sent = sent
+        self._channels: Sequence[SendChannel | None] = _NO_CHANNELS
+        self._unreliable_bytes = 0
+        self.active: list[SendChannel] = []
+        self.retransmit: list[ReliableFrame] = []
+        self.unreliable: list[bytes] = []
+        self.control = b""
+        self.ping = False
+        self.retransmitted = 0
+
+    @property
+    def size(self) -> int:
+        """
+        Bytes of messages that the peer does not have, as far as is known.
+        """
+        return self._sent.pending_bytes + self._unreliable_bytes
+
+    def is_full(self, size: int, frames: int = 1) -> bool:
+        """
+        Whether a message of C{size} bytes in C{frames} frames is too much.
+        """
+        sent = self._sent
+        return (
+            sent.pending_frames + len(self.unreliable) + frames > QUEUE_FRAMES
+            or sent.pending_bytes + self._unreliable_bytes + size > QUEUE_BYTES
+        )
+
+    def add_unreliable(self, message: bytes) -> bool:
+        """
+        Queue a message for the next packet.
+
+        @return: False if there is no room.
+        @raise LocalProtocolError: it does not fit a packet.
+        """
+        size = len(message)
+        if size > self._message_most:
+            raise LocalProtocolError(
+                f"an unreliable message of {size} bytes does not fit one packet: "
+                f"at most {self._message_most} bytes, header included; or send it reliably"
+            )
+        if self.is_full(size):
+            return False
+        self.unreliable.append(_MESSAGE_TYPE + message)
+        self._unreliable_bytes += size
+        return True
+
+    def add_reliable(self, message: bytes, number: int) -> bool:
+        """
+        Queue a message on a channel.
+
+        @param number: of the channel.
+        @return: False if there is no room.
+        @raise LocalProtocolError: no such channel.
+        """
+        size = len(message)
+        most = self._message_most
+        if self.is_full(size, 1 if size <= most else -(-size // most)):
+            return False
+        if not 0 <= number < CHANNELS:
+            raise LocalProtocolError(f"channel {number}")
+        channel = self._channels[number]
+        if channel is None:
+            channel = SendChannel(number, self._window)
+            channels = list(self._channels)
+            channels[number] = channel
+            self._channels = channels
+        if not channel.has_unsent():
+            self.active.append(channel)
+        frames = channel.add(message, most)
+        self._sent.pending_frames += frames
+        self._sent.pending_bytes += size
+        return True
+
+    def respond(self, data: bytes) -> None:
+        """
+        Queue a PATH_RESPONSE.
+        """
+        if len(self.control) < PATH_RESPONSES_MOST * (1 + PATH_SIZE):
+            self.control += bytes((PATH_RESPONSE,)) + data
+
+    def has_reliable(self) -> bool:
+        """
+        Whether there is a reliable frame that the channels' windows let out.
+        """
+        retransmit = self.retransmit
+        while retransmit:
+            if not retransmit[0].acked:
+                return True
+            retransmit.pop(0).waiting = False
+        for channel in self.active:  # noqa: SIM110 - a third of any()'s time
+            if channel.next_frame() is not None:
+                return True
+        return False
+
+    def send_again(self, packets: int) -> None:
+        """
+        Queue the frames of the oldest C{packets} packets in flight that have any
+        that did not arrive.
+        """
+        again: list[ReliableFrame] = []
+        for packet in self._sent.packets.values():
+            frames = [f for f in packet.frames if not f.acked and not f.waiting]
+            if frames:
+                for frame in frames:
+                    frame.waiting = True
+                again += frames
+                packets -= 1
+                if not packets:
+                    break
+        self.retransmit[:0] = again
+
+    def fill(
+        self, parts: list[bytes], size: int, reliable: bool, loss: float, now: int
+    ) -> tuple[list[ReliableFrame], ReliableFrame | None]:
+        """
+        Add frames to a packet.
+
+        @param parts: what it holds already, and then all of it.
+        @param size: bytes of that.
+        @param reliable: reliable frames may go.
+        @param loss: smoothed share of packets lost.
+        @return: its reliable frames, and the one of them that is a redundant copy.
+        """
+        if self.ping:
+            self.ping = False
+            parts.append(_PING_FRAME)
+            size += 1
+        if self.control:
+            parts.append(self.control)
+            size += len(self.control)
+            self.control = b""
+        data: list[bytes] = []
+        frames: list[ReliableFrame] = []
+        if reliable and self.retransmit:
+            size = self._fill_lost(data, frames, size)
+        if self.unreliable:
+            size = self._fill_unreliable(data, size)
+        if reliable and self.active:
+            size = self._fill_new(data, frames, size)
+        copy = None
+        if loss and data and self._redundancy is not None:
+            sent = self._sent
+            if len(sent.packets) < IN_FLIGHT_MOST:
+                space = self._room - size - 2
+                copy = self._redundancy.pick(loss, sent.saved, now, frames, space)
+                if copy is not None:
+                    data.append(copy.encoded)
+                    frames.append(copy)
+        if data:
+            last = data.pop()
+            if data:
+                parts += map(with_length, data)
+            parts.append(last)
+        return frames, copy
+
+    def forget(self) -> None:
+        """
+        The connection has ended: drop everything.
+        """
+        self._channels = _NO_CHANNELS
+        self.active.clear()
+        self.retransmit.clear()
+        self.unreliable.clear()
+        self._unreliable_bytes = 0
+        self._redundancy = None
+        self.control = b""
+        self.ping = False
+
+    def _fill_lost(self, data: list[bytes], frames: list[ReliableFrame], size: int) -> int:
+        count = 0
+        for frame in self.retransmit:
+            if not frame.acked:
+                size += len(frame.encoded) + 2
+                if size > self._room:
+                    size -= len(frame.encoded) + 2
+                    break
+                data.append(frame.encoded)
+                frames.append(frame)
+            frame.waiting = False
+            count += 1
+        del self.retransmit[:count]
+        self.retransmitted += len(frames)
+        return size
+
+    def _fill_unreliable(self, data: list[bytes], size: int) -> int:
+        count = 0
+        for frame in self.unreliable:
+            size += len(frame) + 2
+            if size > self._room:
+                size -= len(frame) + 2
+                break
+            data.append(frame)
+            self._unreliable_bytes -= len(frame) - 1
+            count += 1
+        del self.unreliable[:count]
+        return size
+
+    def _fill_new(self, data: list[bytes], frames: list[ReliableFrame], size: int) -> int:
+        active = self.active
+        redundancy = self._redundancy
+        for _ in range(len(active)):
+            channel = active.pop(0)
+            while (frame := channel.next_frame()) is not None:
+                size += len(frame.encoded) + 2
+                if size > self._room:
+                    active.append(channel)
+                    return size - len(frame.encoded) - 2
+                channel.take()
+                data.append(frame.encoded)
+                frames.append(frame)
+                if redundancy is not None:
+                    redundancy.sent(frame)
+            if channel.has_unsent():
+                active.append(channel)
+        return size

@@ -1,0 +1,3 @@
+"""
+Tests of what a hostile client or network can do.
+"""
