@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,7 +58,8 @@ HINTS: Final = {
     CloseCode.KICKED: "The server put the user out.",
     CloseCode.SERVER_OFFLINE: "The server is about to stop.",
     CloseCode.TAKEN: "The server takes no new users.",
-    CloseCode.TOO_LARGE: "The payload is larger than the server's maxRcvSize.",
+    CloseCode.TOO_LARGE: "The payload is larger than the server's maxRcvSize, on UDP "
+    "maxMessageSize.",
     CloseCode.RATE: "The user sent more commands than the server's maxCommandRate.",
     CloseCode.OVERFLOW: "The user's commands or messages piled up on the server.",
 }
@@ -107,8 +108,18 @@ def add_parser(subparsers: "Subparsers") -> None:
         "--send",
         nargs=3,
         metavar=("VER", "CMD", "PAYLOAD"),
-        action="append",
+        action=_Send,
+        const=True,
         help="send a command; may be repeated",
+    )
+    parser.add_argument(
+        "--send-unreliable",
+        nargs=3,
+        metavar=("VER", "CMD", "PAYLOAD"),
+        dest="send",
+        action=_Send,
+        const=False,
+        help="the same, but over UDP it may be lost, and its response too",
     )
     parser.add_argument(
         "--expect",
@@ -117,6 +128,21 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="wait for N responses and pushes (default: one for each --send)",
     )
     parser.set_defaults(run=run)
+
+
+class _Send(argparse.Action):
+    """
+    Collects what is to be sent in the order in which it stands.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.send = [*(namespace.send or ()), (values, self.const)]
 
 
 def _positive(text: str) -> float:
@@ -166,7 +192,7 @@ async def run_script(reactor: object, args: argparse.Namespace) -> int:
     """
     clock = IReactorTime(reactor)
     deadline = clock.seconds() + args.timeout
-    commands = [parse_command(*words) for words in args.send or ()]
+    commands = [(*parse_command(*words), reliable) for words, reliable in args.send or ()]
     count = len(commands) if args.expect is None else args.expect
     async with await _connect(reactor, args) as client:
         left = max(deadline - clock.seconds(), 0.0)

@@ -27,11 +27,13 @@ from diarkis_tw.units import Seconds
 HELP: Final = """\
 VER CMD [PAYLOAD]   send a command, such as: 2 10 hello
                     PAYLOAD is text, hex:00ff or json:{"a": 1} (sent as MessagePack)
+u VER CMD [PAYLOAD] the same unreliably: over UDP it may be lost, and its response too
 ping                measure the round trip
 help                this
 quit                leave; so do ^D and ^C"""
 
-Command = tuple[int, int, bytes]
+Command = tuple[int, int, bytes, bool]
+"""Ver, cmd, payload, and whether it is sent reliably."""
 
 
 class ExpectationFailed(DiarkisError):
@@ -107,9 +109,9 @@ async def answer(client: Client, command: Command, within: Seconds) -> str:
     @raise RequestTimeout: there was none.
     @raise Disconnected: the client ended.
     """
-    ver, cmd, payload = command
+    ver, cmd, payload, reliable = command
     try:
-        body = await client.request(ver, cmd, payload, within)
+        body = await client.request(ver, cmd, payload, within, reliable)
     except ResponseError as error:
         return show_error(ver, cmd, error)
     return show_response(Response(ver, cmd, Status.OK, 0, body))
@@ -173,6 +175,9 @@ class Conversation:
         @return: whether it could be.
         """
         words = text.strip().split(maxsplit=2)
+        reliable = words[:1] != ["u"]
+        if not reliable:
+            words = text.strip()[1:].split(maxsplit=2) or ["u"]
         try:
             match words:
                 case []:
@@ -185,7 +190,8 @@ class Conversation:
                     await self._client.ping(self._within)
                     self._note(f"round trip {self._round_trip()}")
                 case [ver, cmd, *payload]:
-                    await self._command(parse_command(ver, cmd, payload[0] if payload else ""))
+                    parsed = parse_command(ver, cmd, payload[0] if payload else "")
+                    await self._command((*parsed, reliable))
                 case _:
                     raise LocalProtocolError(f"what is {text.strip()!r}? Type help for help")
         except Disconnected:

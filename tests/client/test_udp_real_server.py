@@ -2,7 +2,6 @@
 The client against the real server over UDP, both in memory.
 """
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.client import ClientState, ServerType, connect, connect_to
@@ -17,13 +16,10 @@ ADDRESS = ("127.0.0.1", 7100)
 class UdpRealServerTests(SynchronousTestCase):
     def setUp(self):
         self.reactor = LoopbackUdpReactor()
-        self.udp = {"port": ADDRESS[1]}
-        self.grace = 10
         self.users = {}
         self.heard = []
         self.events = []
         self.left = []
-        self.slow = Deferred()
         self.addCleanup(self.stop)
 
     def start(self, **settings):
@@ -31,7 +27,6 @@ class UdpRealServerTests(SynchronousTestCase):
         self.server.setup_as_udp_server({"port": ADDRESS[1], **settings})
         self.server.setup_as_http_server({"port": 7000})
         self.server.handle_command(2, 10, self.echo)
-        self.server.handle_command(2, 12, lambda ver, cmd, payload, user: self.slow)
         self.server.on_disconnect(lambda sid, user: self.left.append(user.uid))
         self.service = self.server.service()
         self.service.startService()
@@ -148,29 +143,48 @@ class UdpRealServerTests(SynchronousTestCase):
         pushes = []
         client.on_push(2, 20, pushes.append)
         self.answer(client.request(2, 10, b""))
-        slow = client.request(2, 12, timeout=60)
-        self.reactor.pump()
         self.reactor.hops.append(lambda datagram: ())
         self.reactor.advance(13)
         self.assertEqual(self.events, ["reconnecting"])
         self.users["alice"].server_push(2, 20, b"kept")
-        self.slow.callback(b"kept too")
+        answer = client.request(2, 10, b"waited", 60)
         self.reactor.hops.clear()
-        self.assertEqual(self.answer(slow, 8), b"kept too")
+        self.assertEqual(self.answer(answer, 8), b"waited")
         self.assertEqual((pushes, self.events), ([b"kept"], ["reconnecting", "reconnected"]))
+        self.assertEqual(self.left, [])
 
     def test_restarted(self):
         """A client that goes on sending to a server that was restarted is terminated: UNKNOWN."""
         self.start()
         client = self.connect()
-        self.reactor.hops.append(lambda datagram: ())
-        self.stop()
-        self.reactor.hops.clear()
+        self.crash()
         self.start()
-        self.events.clear()
-        client.send(2, 10, b"x")
-        self.reactor.advance(4)
+        for _ in range(19):
+            client.send(2, 10, b"x")
+            self.reactor.advance(0.1)
+        self.assertEqual(self.events, [])
+        self.reactor.advance(0.2)
         self.assertEqual((self.events, client.state), ([CloseCode.UNKNOWN], ClientState.CLOSED))
+        self.assertEqual(self.heard, [])
+
+    def test_forgotten(self):
+        """A connection that the server has given up is terminated by the next packet's RESET."""
+        self.start()
+        client = self.connect()
+        server = self.reactor.udp_ports[ADDRESS].protocol
+        server._connections.clear()
+        client.send(2, 10, b"x")
+        self.reactor.pump()
+        self.assertEqual(self.events, [CloseCode.UNKNOWN])
+
+    def crash(self):
+        """
+        The process ends without a word.
+        """
+        service = self.service
+        del self.reactor.udp_ports[ADDRESS]
+        del self.reactor.ports[7000]
+        self.addCleanup(service.stopService)
 
     def test_replaced(self):
         """A second connection of a uid ends the first, which does not come back."""

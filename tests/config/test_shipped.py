@@ -22,7 +22,8 @@ class ShippedTests(SynchronousTestCase):
         Each file is right as it is, in an empty environment.
         """
         paths = sorted(CONFIGS.glob("*.json"))
-        self.assertTrue({"all.json", "tcp.json", "udp.json", "http.json"} <= {path.name for path in paths})
+        names = {path.name for path in paths}
+        self.assertTrue({"all.json", "tcp.json", "udp.json", "http.json"} <= names)
         for path in paths:
             load_settings(path, environ={})
 

@@ -63,8 +63,8 @@ ECHO, SLOW, SHOUT = 10, 11, 12
 """Commands of version 2: answer; answer when C{case.slow} fires; answer with so many bytes."""
 
 SERVER_PORT = 7000
-STEP = 0.005
-"""How finely time passes: a client looks at its deadlines that often."""
+STEP = 1 / 256
+"""How finely time passes: a client looks at its deadlines that often. Exact in binary."""
 
 Address = tuple[str, int]
 _R = TypeVar("_R")
@@ -400,9 +400,7 @@ class UdpCase(SynchronousTestCase):
         self.reactor = UdpReactor()
         self.reactor.advance(1000)
         node = NodeSettings(reconnect_grace=grace, max_command_rate=rate)
-        self.server = Server(
-            self.reactor, Settings(node=node), random_bytes=self.random.randbytes
-        )
+        self.server = Server(self.reactor, Settings(node=node), random_bytes=self.random.randbytes)
         self.server.setup_as_udp_server({"port": 0, **(udp or {})})
         self.slow: dict[bytes, Deferred[bytes]] = {}
         self.echoed: list[bytes] = []
@@ -499,8 +497,8 @@ class UdpCase(SynchronousTestCase):
         """
         Let time pass for the server alone.
         """
-        steps, rest = divmod(seconds, 0.05)
-        self.reactor.pump([0.05] * int(steps) + [rest])
+        steps, rest = divmod(seconds, 1 / 32)
+        self.reactor.pump([1 / 32] * int(steps) + [rest])
 
     def settle(self, seconds: float) -> None:
         """
