@@ -9,8 +9,14 @@ from typing import cast
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IReactorCore, IReactorTCP, ITCPTransport
-from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorTCP,
+    IReactorUDP,
+    ITCPTransport,
+    IUDPTransport,
+)
+from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
 
 from diarkis_tw.tap import write_ready_file
 
@@ -27,9 +33,20 @@ class Echo(Protocol):
         self.transport.write(data)  # type: ignore[union-attr]
 
 
+class DatagramEcho(DatagramProtocol):
+    """
+    Sends each datagram back.
+    """
+
+    noisy = False
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        cast(IUDPTransport, self.transport).write(datagram, addr)
+
+
 def main() -> None:
     """
-    Listen on a free port of loopback until SIGTERM.
+    Listen on a free TCP and a free UDP port of loopback until SIGTERM.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--ready-file", type=Path, required=True)
@@ -37,9 +54,13 @@ def main() -> None:
     factory = ServerFactory()
     factory.protocol = Echo
     factory.noisy = False
-    port = cast(IReactorTCP, reactor).listenTCP(0, factory, 512, "127.0.0.1")
-    address = cast(IPv4Address, port.getHost())
-    write_ready_file(ready_file, {"TCP": (address.host, address.port)})
+    stream = cast(IReactorTCP, reactor).listenTCP(0, factory, 512, "127.0.0.1")
+    datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramEcho(), "127.0.0.1")
+    ports = {"TCP": stream, "UDP": datagrams}
+    addresses = {name: cast(IPv4Address, port.getHost()) for name, port in ports.items()}
+    write_ready_file(
+        ready_file, {name: (address.host, address.port) for name, address in addresses.items()}
+    )
     cast(IReactorCore, reactor).run()
 
 

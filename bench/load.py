@@ -1,6 +1,6 @@
 """
 The load generator: one thread, non-blocking sockets, epoll. In the timed part
-it does nothing but receive, note the time and send what was made before.
+it receives, notes the time and sends, and leaves what it can for before and after.
 """
 
 import select
@@ -15,32 +15,81 @@ STUCK: Final = 10.0
 """Seconds without any answer after which the run has failed."""
 
 
-class EchoClient:
+class LoadClient:
     """
-    One connection of the load.
+    One client of the load.
 
-    @ivar ready: requests made beforehand.
     @ivar sent: when the unanswered requests were sent, or ought to have been.
+    """
+
+    __slots__ = ("sent", "socket")
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self.sent: deque[float] = deque()
+
+    def prepare(self, count: int) -> None:
+        """
+        Do beforehand what can be done of C{count} requests.
+        """
+
+    def send(self, now: float) -> None:
+        """
+        Send one request.
+        """
+        raise NotImplementedError
+
+    def receive(self) -> int:
+        """
+        Receive what there is.
+
+        @return: how many answers that completes.
+        """
+        raise NotImplementedError
+
+    def rest(self) -> None:
+        """
+        Nothing will be sent for a while.
+        """
+
+    def check(self) -> None:
+        """
+        Look at the answers that were not looked at when they came.
+
+        @raise RuntimeError: one is wrong.
+        """
+
+
+class EchoClient(LoadClient):
+    """
+    One connection of the load over TCP.
+
+    @ivar answer_size: bytes of each answer.
+    @ivar ready: requests made beforehand.
     @ivar answers: what was received since the last look, in pieces.
     """
 
-    __slots__ = ("_make", "answer_size", "answers", "missing", "ready", "sent", "socket")
+    __slots__ = ("_judge", "_make", "answer_size", "answers", "missing", "ready")
 
     def __init__(
-        self, connection: socket.socket, answer_size: int, make: Callable[[], bytes]
+        self,
+        connection: socket.socket,
+        answer_size: int,
+        make: Callable[[], bytes],
+        judge: Callable[[bytes], None],
     ) -> None:
         """
-        @param answer_size: bytes of each answer.
         @param make: makes the next request.
+        @param judge: looks at answers, one behind the other.
         """
-        connection.setblocking(False)
-        self.socket = connection
+        super().__init__(connection)
         self.answer_size = answer_size
         self.missing = answer_size
         self.ready: deque[bytes] = deque()
-        self.sent: deque[float] = deque()
         self.answers: list[bytes] = []
         self._make = make
+        self._judge = judge
 
     def prepare(self, count: int) -> None:
         """
@@ -57,13 +106,28 @@ class EchoClient:
         self.sent.append(now)
         self.socket.send(ready.popleft() if ready else self._make())
 
-    def take_answers(self) -> bytes:
+    def receive(self) -> int:
         """
-        Hand over what was received.
+        Receive and count.
+        """
+        data = self.socket.recv(65536)
+        if not data:
+            raise RuntimeError("the server closed a connection")
+        self.answers.append(data)
+        self.missing -= len(data)
+        count = 0
+        while self.missing <= 0:
+            self.missing += self.answer_size
+            count += 1
+        return count
+
+    def check(self) -> None:
+        """
+        Have all that was received judged.
         """
         answers = b"".join(self.answers)
         self.answers.clear()
-        return answers
+        self._judge(answers)
 
 
 class Load:
@@ -71,7 +135,7 @@ class Load:
     All clients of one server.
     """
 
-    def __init__(self, clients: Sequence[EchoClient]) -> None:
+    def __init__(self, clients: Sequence[LoadClient]) -> None:
         self.clients = clients
         self._by_fd = {client.socket.fileno(): client for client in clients}
         self._epoll = select.epoll()
@@ -132,20 +196,17 @@ class Load:
         """
         while any(client.sent for client in self.clients):
             self._receive(STUCK, times, False)
+        for client in self.clients:
+            client.rest()
 
     def _receive(self, timeout: float, times: list[float], again: bool) -> float:
         by_fd = self._by_fd
         now = 0.0
         for descriptor, _ in self._epoll.poll(timeout):
             client = by_fd[descriptor]
-            data = client.socket.recv(65536)
+            count = client.receive()
             now = perf_counter()
-            if not data:
-                raise RuntimeError("the server closed a connection")
-            client.answers.append(data)
-            client.missing -= len(data)
-            while client.missing <= 0:
-                client.missing += client.answer_size
+            for _ in range(count):
                 times.append(now - client.sent.popleft())
                 if again:
                     client.send(now)

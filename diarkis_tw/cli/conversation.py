@@ -174,10 +174,9 @@ class Conversation:
         @param text: as typed.
         @return: whether it could be.
         """
-        words = text.strip().split(maxsplit=2)
-        reliable = words[:1] != ["u"]
-        if not reliable:
-            words = text.strip()[1:].split(maxsplit=2) or ["u"]
+        text = text.strip()
+        reliable = not text.startswith("u ")
+        words = (text if reliable else text[2:]).split(maxsplit=2)
         try:
             match words:
                 case []:
@@ -193,7 +192,7 @@ class Conversation:
                     parsed = parse_command(ver, cmd, payload[0] if payload else "")
                     await self._command((*parsed, reliable))
                 case _:
-                    raise LocalProtocolError(f"what is {text.strip()!r}? Type help for help")
+                    raise LocalProtocolError(f"what is {text!r}? Type help for help")
         except Disconnected:
             return False
         except DiarkisError as error:

@@ -312,7 +312,7 @@ class Connection:
         sent = self._sent
         told = sent.acked(largest, delay * 1000, bitmap, now)
         if told is not None:
-            self._expiries = 0
+            self._expiries = self._probes = 0
             if told >= 0:
                 self._received.told(told)
         if sent.lost_frames:
@@ -427,6 +427,9 @@ class Connection:
         sent = self._sent
         while True:
             ack_at = self._received.ack_at
+            if self._probes and not outgoing.has_reliable():
+                # Two probes are two packets, even if both say the same.
+                outgoing.send_again(1)
             reliable = bool(outgoing.retransmit or outgoing.active) and self._may_send(now)
             if not (reliable or outgoing.unreliable or outgoing.control or outgoing.ping) and (
                 ack_at is None or ack_at > now

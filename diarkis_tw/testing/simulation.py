@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from diarkis_tw.constants import CloseCode
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, Limits, State
 from diarkis_tw.wire.cipher import AeadCache, Cipher
@@ -138,7 +139,7 @@ class Link:
         simulation, model = self._simulation, self.model
         chance = simulation.random.random
         now = simulation.now
-        simulation.note("sent", len(datagram))
+        simulation.note("sent", datagram)
         if any(start <= now < end for start, end in model.black_holes):
             return
         if model.bandwidth:
@@ -180,6 +181,8 @@ class End:
 
     @ivar connection: the real one.
     @ivar on_message: called with each message and whether it was reliable.
+    @ivar endings: when the connection was found to be no longer open, and its
+        code; one entry, or something is wrong.
     """
 
     def __init__(self, simulation: Simulation, connection: Connection, link: Link) -> None:
@@ -192,6 +195,7 @@ class End:
         self._armed: int | None = None
         self._flushing = False
         self.on_message: Callable[[bytes, bool], None] = lambda message, reliable: None
+        self.endings: list[tuple[int, CloseCode | None]] = []
 
     def receive(self, datagram: bytes) -> None:
         """
@@ -226,6 +230,10 @@ class End:
         now = self._simulation.now
         for datagram in self.connection.flush(now):
             self._link.send(datagram)
+        code = self.connection.code
+        if self.connection.state is not State.OPEN and [c for _, c in self.endings] != [code]:
+            self.endings.append((now, code))
+            self._simulation.note("ended", code)
         deadline = self.connection.deadline()
         if deadline is not None and (self._armed is None or deadline < self._armed):
             self._armed = deadline

@@ -595,6 +595,75 @@ class EndTests(UdpCase):
         self.assertEqual(len(self.udp._deadlines._heap), 0)
 
 
+class BrokenMachine:
+    """
+    What fails whenever it is asked anything.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError("a bug")
+
+
+class FaultTests(UdpCase):
+    """
+    Faults of this program itself.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.alice = self.user()
+        self.victim = self.raw(self.alice)
+        self.reactor.advance(1)
+        self.bob = self.user("bob")
+        self.other = self.opened(self.bob)
+
+    def assertContained(self) -> None:
+        """
+        The failure was logged once, that session ended, and the other one works.
+        """
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertState(self.alice, UserState.GONE)
+        self.assertEqual(self.left, ["alice"])
+        self.assertTrue(self.other.alive())
+        self.victim.ask(self.victim.packet(b""))
+        self.assertEqual(self.flushLoggedErrors(RuntimeError), [])
+
+    def break_(self) -> None:
+        """
+        Break the machine of the first connection.
+        """
+        self.end(self.victim).rudp = BrokenMachine()  # type: ignore[assignment]
+
+    def test_receiving(self) -> None:
+        """
+        A failure at a datagram costs that connection alone.
+        """
+        self.break_()
+        self.victim.put(self.victim.packet(b""))
+        self.assertContained()
+
+    def test_flushing(self) -> None:
+        """
+        A failure at a flush costs that connection alone: what others have to say goes out.
+        """
+        self.alice.server_push(2, 1, b"lost")
+        self.bob.server_push(2, 1, b"arrives")
+        self.break_()
+        self.other.turn()
+        self.assertEqual(self.other.payloads(), [b"arrives"])
+        self.assertContained()
+
+    def test_deadline(self) -> None:
+        """
+        A failure at a deadline costs that connection alone.
+        """
+        self.alice.server_push(2, 1, b"lost")
+        self.reactor.advance(0)
+        self.break_()
+        self.reactor.advance(1)
+        self.assertContained()
+
+
 class TombstoneTests(UdpCase):
     """
     Packets for a connection that was closed a moment ago.

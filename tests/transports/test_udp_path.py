@@ -52,8 +52,8 @@ class PathTests(SynchronousTestCase):
         self.challenged()
         self.assertIs(self.path.answered(b"12345678", AWAY, 5), False)
         self.assertEqual((self.path.address, self.path.candidate), (AWAY, None))
-        self.challenged(ABROAD, SECOND)
-        self.assertIs(self.path.answered(b"12345678", ABROAD, SECOND), True)
+        self.challenged(ABROAD, 2 * SECOND)
+        self.assertIs(self.path.answered(b"12345678", ABROAD, 2 * SECOND), True)
 
     def test_wrongAnswer(self) -> None:
         """

@@ -240,7 +240,12 @@ class UdpClient:
         self.sealer = Cipher(keys.c2s_key, keys.c2s_iv, self.encrypted, cache)
         self.opener = Cipher(keys.s2c_key, keys.s2c_iv, self.encrypted, cache)
         self.rudp = Connection(
-            Limits(ack_delay=self.terms.ack_delay * 1000),
+            Limits(
+                ack_delay=self.terms.ack_delay * 1000,
+                retry_interval=self.terms.retry_interval * 1000,
+                max_retry=self.terms.max_retry,
+                max_message_size=1 << 19,
+            ),
             self.cid,
             True,
             self.opener,

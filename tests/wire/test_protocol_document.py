@@ -2,10 +2,7 @@
 C{docs/protocol.md} against the golden vectors and the constants.
 """
 
-import json
 import re
-from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,46 +10,17 @@ from diarkis_tw.constants import UID_MAX_BYTES, Builtin, CloseCode, ErrorCode, S
 from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT
 from diarkis_tw.wire.handshake import REASON_MAX_BYTES
 from diarkis_tw.wire.record import RecordType
-
-TESTS = Path(__file__).parent.parent
-DOCUMENT = (TESTS.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
-
-
-def load(name: str) -> Any:
-    """
-    Read a vector file.
-    """
-    return json.loads((TESTS / "vectors" / name).read_text(encoding="utf-8"))
-
-
-def section(title: str) -> str:
-    """
-    The text below a heading, up to the next heading of any level.
-    """
-    found = re.search(rf"^##+ [\d. ]*{re.escape(title)}\n(.*?)(?=^##)", DOCUMENT, re.M | re.S)
-    assert found is not None, title
-    return found[1]
-
-
-def rows(text: str) -> list[list[str]]:
-    """
-    The cells of a section's tables.
-    """
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
+from tests.wire.protocol_document import DOCUMENT, load, rows, section, unfold
 
 
 class WorkedExampleTests(SynchronousTestCase):
     """
-    The connection in hex.
+    The connections in hex.
     """
 
-    def expected(self) -> dict[str, str]:
+    def expected_tcp(self) -> dict[str, str]:
         """
-        Every block of the example by its name, from the vectors.
+        Every block of the TCP example by its name, from the vectors.
         """
         plain = load("tcp-encrypted.json")["conversations"][0]
         integrity = load("tcp-integrity.json")["conversations"][0]
@@ -94,16 +62,74 @@ class WorkedExampleTests(SynchronousTestCase):
         blocks["terminate record"] = terminate
         return blocks
 
+    def expected_udp(self) -> dict[str, str]:
+        """
+        Every block of the UDP example by its name, from the vectors.
+        """
+        plain = load("udp-encrypted.json")["conversations"][0]
+        integrity = load("udp-integrity.json")["conversations"][0]
+        (keys,) = (c for c in load("keys.json")["cases"] if c["name"] == "UDP, no ephemerals")
+        blocks = {
+            "udp first hello": plain["first_hello"],
+            "udp cookie": plain["cookie_datagram"],
+            "udp second hello": plain["second_hello"],
+            "udp accept": plain["accept"],
+            "udp terms": plain["terms"],
+        }
+        for name in ("context", "accept_key", "c2s_key", "c2s_iv", "s2c_key", "s2c_iv"):
+            blocks[f"udp {name}"] = keys[name]
+        packets = {each["name"]: each for each in plain["packets"]}
+        for title, name in (
+            ("ping", "the first PING, which confirms the connection"),
+            ("ping acknowledged", "its acknowledgement"),
+            ("keep-alive", "a keep-alive"),
+            ("keep-alive answer", "its answer, with the client's address"),
+            ("request", "a reliable request"),
+            ("response", "its response behind an acknowledgement"),
+            ("fragments", "a request's first and second fragment, on channel 3"),
+            ("last fragment", "its last fragment"),
+            ("push", "a push, unreliable"),
+            ("no frames", "a packet without frames"),
+            ("challenge", "is the new address true?"),
+            ("challenge answered", "it is"),
+            ("close", "a close"),
+        ):
+            blocks[f"udp {title} plaintext"] = packets[name]["plaintext"]
+            blocks[f"udp {title} datagram"] = packets[name]["datagram"]
+        del blocks["udp no frames plaintext"]
+        # Nothing to read in 213 sealed bytes.
+        del blocks["udp fragments datagram"]
+        blocks["udp ping datagram, integrity only"] = integrity["packets"][0]["datagram"]
+        datagrams = load("datagrams.json")
+        (blocks["udp terminate"],) = (
+            case["datagram"] for case in datagrams["terminates"] if case["code_name"] == "UNKNOWN"
+        )
+        blocks["udp reset"] = datagrams["resets"][0]["datagram"]
+        return blocks
+
     def test_hexDiffers(self) -> None:
         """
         Every hex block of the document is the vector of its name, and every part of
-        the example is there.
+        the examples is there, once.
         """
-        blocks = {
-            name: "".join(re.sub(r"#.*", "", text).split())
-            for name, text in re.findall(r"^```hex ([^\n]+)\n(.*?)^```$", DOCUMENT, re.M | re.S)
-        }
-        self.assertEqual(blocks, self.expected())
+        found = re.findall(r"^```hex ([^\n]+)\n(.*?)^```$", DOCUMENT, re.M | re.S)
+        blocks = {name: unfold(text) for name, text in found}
+        self.assertEqual(len(blocks), len(found))
+        self.assertEqual(blocks, self.expected_tcp() | self.expected_udp())
+
+    def test_sharedKeysDiffer(self) -> None:
+        """
+        What the UDP example takes over from the TCP one is the same.
+        """
+        tcp, udp = (load(f"{name}-encrypted.json")["conversations"][0] for name in ("tcp", "udp"))
+        for name in (
+            *("sid", "encryptionKey", "encryptionIV", "encryptionMacKey"),
+            *("client_nonce", "client_ephemeral"),
+        ):
+            self.assertEqual(tcp[name], udp[name])
+        cases = {case["name"]: case for case in load("keys.json")["cases"]}
+        for name in ("master", "hello_key", "secret"):
+            self.assertEqual(cases["TCP, no ephemerals"][name], cases["UDP, no ephemerals"][name])
 
     def test_packetNumbersDiffer(self) -> None:
         """
@@ -178,5 +204,5 @@ class TableTests(SynchronousTestCase):
         limits = {cells[0]: cells[1] for cells in rows(section("Limits"))}
         self.assertEqual(limits["reason of a CLOSE"], f"{REASON_MAX_BYTES} bytes")
         self.assertEqual(limits["uid"], f"{UID_MAX_BYTES} bytes")
-        self.assertEqual(limits["records of one direction"], "2^23")
+        self.assertEqual(limits["records of one direction on TCP"], "2^23")
         self.assertEqual(STREAM_NUMBER_LIMIT + 1, 2**23)
