@@ -3,20 +3,21 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# More arguments for `make run`, `make bench`: make run ARGS="--config configs/tcp.json"
+# More arguments for `make run`, `make bench`, `make soak`: make run ARGS="--config configs/tcp.json"
 ARGS ?=
 SETUP = @command -v $(PYTHON) >/dev/null || \
 	{ echo "No $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) .ci/setup_venv.py
 
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test bench lint format types contracts docs wheel-check clean \
+.PHONY: help run test bench soak lint format types contracts docs wheel-check clean \
 	setup setup-test setup-dev
 
 help:
 	@echo "make run          set up, then start the server with its demo on loopback"
 	@echo "make test         set up, then run all tests with trial and with pytest"
 	@echo "make bench        measure CPU per message and latency"
+	@echo "make soak         a million messages over a simulated bad network, checked one by one"
 	@echo "make lint         ruff: rules and format        make format   let ruff format"
 	@echo "make types        mypy --strict                 make contracts   import-linter"
 	@echo "make docs         API documentation in build/apidocs; warnings are errors"
@@ -45,6 +46,9 @@ test: setup-test
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: setup
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 lint: setup-dev
 	@$(BIN)/ruff check .

@@ -1,150 +1,43 @@
 """
 The echo benchmark: 64 bytes there and back, the server in its own process on
-one core, the load on the other one, and a bare Twisted echo as the floor.
+one core, the load on the other one, and a bare Twisted echo as the floor. Then
+users who do little: their keep-alives and their memory.
 
-Rules:
-
-  - Server and floor take turns within each round, so that whatever else the
-    machine does meets both.
-  - CPU time is the server process's own, user and system, over the steady part:
-    after the warm-up, before the last answers.
-  - Requests are sealed before and answers opened after the timed part; a wrong
-    answer fails the run.
+How it is measured: L{bench.contest}.
 """
 
 import argparse
-import json
 import os
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
-from bench.figures import machine, percentile, spread
-from bench.idle import bytes_per_user
-from bench.load import EchoClient, Load
-from bench.process import ServerProcess, cores
-from bench.session import Session, log_in, shake_hands
-from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache
-from diarkis_tw.wire.message import REQUEST_HEADER_SIZE, RESPONSE_HEADER_SIZE
-from diarkis_tw.wire.record import RECORD_HEADER_SIZE, RecordReader
+from bench import idle, keep_alive, tcp, udp
+from bench.contest import Contestant, contest, report, report_unclean
+from bench.figures import machine
+from bench.process import ServerProcess, cores, game_server
 
-PAYLOAD_SIZE: Final = 64
-REQUEST_SIZE: Final = RECORD_HEADER_SIZE + REQUEST_HEADER_SIZE + PAYLOAD_SIZE + TAG_SIZE
-ANSWER_SIZE: Final = RECORD_HEADER_SIZE + RESPONSE_HEADER_SIZE + PAYLOAD_SIZE + TAG_SIZE
-
-WARM_UP: Final = 0.3
-"""Part of a phase, in seconds, that is not counted."""
-
-PREPARED_RATE: Final = 60_000
-"""Requests a second that are made beforehand; more are made as they are needed."""
-
-CLEAN: Final = 85
-"""Percent of its core that a server should have had in a closed loop."""
-
-CONFIG: Final[dict[str, Any]] = {
-    # Idle clients of the bench send no keep-alive.
-    "TCP": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
-    "HTTP": {"address": "127.0.0.1", "port": 0},
-    "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 1},
-    "log": {"level": "warn"},
-    "app": {"module": "diarkis_tw.demo"},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """
-    What one phase gave.
-
-    @ivar cpu: microseconds of the server's CPU per message.
-    @ivar half: median round trip in milliseconds; C{most}: 99 % are faster.
-    @ivar rate: messages per second.
-    @ivar busy: percent of its core that the server used.
-    @ivar system: percent of its CPU time spent in the kernel.
-    """
-
-    cpu: float
-    half: float
-    most: float
-    rate: float
-    busy: float
-    system: float
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """
-    A server and its load.
-
-    @ivar check: takes the answers that came, and fails on a wrong one.
-    """
-
-    name: str
-    process: ServerProcess
-    load: Load
-    check: Callable[[], None]
-
-    def closed_loop(self, seconds: float) -> Phase:
-        """
-        Measure with one request of each client always in flight.
-        """
-        self._prepare(PREPARED_RATE * (seconds + WARM_UP))
-        self.load.begin()
-        self.load.closed_loop(WARM_UP)
-        phase = self._measure(lambda: self.load.closed_loop(seconds))
-        self.load.drain([])
-        self.check()
-        return phase
-
-    def fixed_rate(self, seconds: float, rate: float) -> Phase:
-        """
-        Measure with C{rate} requests a second.
-        """
-        self._prepare(rate * (seconds + WARM_UP))
-        self.load.fixed_rate(WARM_UP, rate)
-        phase = self._measure(lambda: self.load.fixed_rate(seconds, rate))
-        self.check()
-        return phase
-
-    def _prepare(self, messages: float) -> None:
-        clients = self.load.clients
-        for client in clients:
-            client.prepare(int(messages / len(clients)) + 1)
-
-    def _measure(self, phase: Callable[[], list[float]]) -> Phase:
-        process = self.process
-        user, system = process.user_and_system()
-        cpu, begin = process.cpu_time(), time.perf_counter()
-        times = phase()
-        cpu, took = process.cpu_time() - cpu, time.perf_counter() - begin
-        user_now, system_now = process.user_and_system()
-        user, system = user_now - user, system_now - system
-        times.sort()
-        return Phase(
-            cpu=cpu / len(times) * 1e6,
-            half=percentile(times, 50) * 1e3,
-            most=percentile(times, 99) * 1e3,
-            rate=len(times) / took,
-            busy=cpu / took * 100,
-            system=system / ((user + system) or 1) * 100,
-        )
+PARTS: Final = {"tcp": tcp.contestants, "udp": udp.contestants}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """
     Describe this benchmark's options.
     """
+    parser.add_argument("--only", choices=PARTS, help="one transport alone")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each closed-loop phase")
     parser.add_argument("--clients", type=int, default=50, help="that send at the same time")
-    parser.add_argument("--rounds", type=int, default=10, help="of both servers in turn")
+    parser.add_argument("--rounds", type=int, default=6, help="of all servers in turn")
     parser.add_argument("--rate", type=int, default=5000, help="of the second part; 0 = without")
-    parser.add_argument("--idle", type=int, default=2000, help="users for memory; 0 = without")
+    parser.add_argument(
+        "--idle", type=int, help="users for memory; 0 = without (default 2000 on TCP, 10000 on UDP)"
+    )
+    parser.add_argument(
+        "--keep-alive", type=int, default=5000, help="UDP users who keep alive; 0 = without"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -153,137 +46,65 @@ def run(options: argparse.Namespace) -> None:
     """
     begin = time.monotonic()
     print(machine(), flush=True)
-    if cores() == (None, None):
+    if None in cores():
         print("one core only: load and server disturb each other", flush=True)
-    closed: list[tuple[Phase, Phase]] = []
-    paced: list[tuple[Phase, Phase]] = []
-    usable = os.sched_getaffinity(0)
-    with TemporaryDirectory(prefix="bench-") as name:
-        try:
-            with _contestants(Path(name), options.clients) as (floor, server):
-                if (load_core := cores()[1]) is not None:
-                    os.sched_setaffinity(0, {load_core})
-                for number in range(1, options.rounds + 1):
-                    closed.append(_turns(floor, server, number, options.seconds, 0))
-                    if options.rate:
-                        paced.append(
-                            _turns(floor, server, number, options.seconds / 2, options.rate)
-                        )
-        finally:
-            os.sched_setaffinity(0, usable)
-        _report(
-            f"Closed loop: {options.clients} clients, one request in flight each; "
-            f"{options.rounds} rounds of {options.seconds:g} s",
-            closed,
-        )
-        if median(phase.busy for pair in closed for phase in pair) < CLEAN:
-            print("Something else ran on these cores: the figures are too high.")
-        if paced:
-            _report(f"Fixed rate: {options.rate} requests a second in all", paced)
-        if options.idle:
-            print(f"\nMemory: {options.idle} users come and stay idle", flush=True)
-            size = bytes_per_user(_server(Path(name), "idle"), options.idle)
-            print(f"    {size / 1024:.1f} KiB resident per user", flush=True)
+    with TemporaryDirectory(prefix="bench-") as name, _own_core():
+        folder = Path(name)
+        for part in PARTS:
+            if options.only in (None, part):
+                print(f"\n{part.upper()}", flush=True)
+                _echoes(part, folder, options)
+                _memory(part, folder, options.idle)
+        if options.keep_alive and options.only != "tcp":
+            _keep_alives(folder, options.keep_alive)
     print(f"\n{time.monotonic() - begin:.0f} s in all", flush=True)
 
 
-def _turns(
-    floor: Contestant, server: Contestant, number: int, seconds: float, rate: float
-) -> tuple[Phase, Phase]:
-    order = (floor, server) if number % 2 else (server, floor)
-    phases: dict[str, Phase] = {}
-    for contestant in order:
-        if rate:
-            phases[contestant.name] = contestant.fixed_rate(seconds, rate)
-        else:
-            phases[contestant.name] = contestant.closed_loop(seconds)
-    low, high = phases[floor.name], phases[server.name]
-    kind = "fixed rate " if rate else "closed loop"
-    print(
-        f"round {number} {kind}  {floor.name} {low.cpu:.1f} us  {server.name} {high.cpu:.1f} us"
-        f"  above {high.cpu - low.cpu:.1f} us",
-        flush=True,
-    )
-    return low, high
-
-
-def _report(title: str, rounds: Sequence[tuple[Phase, Phase]]) -> None:
-    print(f"\n{title}; median (least-greatest)")
-    print(f"{'':12}{'CPU us/message':24}{'p50 ms':24}{'p99 ms':24}{'messages/s':26}busy  kernel")
-    for name, phases in zip(("floor", "diarkis_tw"), zip(*rounds, strict=True), strict=True):
-        print(
-            f"{name:12}"
-            f"{spread([phase.cpu for phase in phases]):24}"
-            f"{spread([phase.half for phase in phases], 2):24}"
-            f"{spread([phase.most for phase in phases], 2):24}"
-            f"{spread([phase.rate for phase in phases], 0):26}"
-            f"{median(phase.busy for phase in phases):3.0f} %"
-            f"{median(phase.system for phase in phases):6.0f} %"
-        )
-    print(f"{'above':12}{spread([high.cpu - low.cpu for low, high in rounds])}", flush=True)
-
-
-@contextmanager
-def _contestants(folder: Path, count: int) -> Iterator[tuple[Contestant, Contestant]]:
+def _echoes(part: str, folder: Path, options: argparse.Namespace) -> None:
     core = cores()[0]
-    with (
-        ServerProcess(["-m", "bench.floor"], folder, "floor", core) as bare,
-        _server(folder, "server", core) as process,
-        _loaded(_floor_load(bare, count)) as floor,
-        _loaded(_server_load(process, count)) as server,
-    ):
-        yield floor, server
+    with ExitStack() as stack:
+        floor = stack.enter_context(_floor(folder, core))
+        server = stack.enter_context(game_server(folder, "server", core))
+        contestants: Sequence[Contestant] = PARTS[part](floor, server, options.clients)
+        for contestant in contestants:
+            stack.callback(contestant.load.close)
+        closed, paced = contest(contestants, options.rounds, options.seconds, options.rate)
+    names = [contestant.name for contestant in contestants]
+    report(
+        f"Closed loop: {options.clients} clients, one request in flight each; "
+        f"{options.rounds} rounds of {options.seconds:g} s",
+        names,
+        closed,
+    )
+    report_unclean(names, closed)
+    if paced:
+        report(f"Fixed rate: {options.rate} requests a second in all", names, paced)
+
+
+def _memory(part: str, folder: Path, asked: int | None) -> None:
+    count = idle.DEFAULT[part] if asked is None else asked
+    if not count:
+        return
+    print(f"\nMemory: {count} users come and stay idle", flush=True)
+    size = idle.bytes_per_user(part, game_server(folder, "idle", cores()[0]), count)
+    print(f"{size / 1024:.1f} KiB resident per user", flush=True)
+
+
+def _keep_alives(folder: Path, count: int) -> None:
+    print(f"\nKeep-alive: {count} UDP users do nothing else", flush=True)
+    print(keep_alive.measure(folder, cores()[0], count), flush=True)
+
+
+def _floor(folder: Path, core: int | None) -> ServerProcess:
+    return ServerProcess(["-m", "bench.floor"], folder, "floor", core)
 
 
 @contextmanager
-def _loaded(contestant: Contestant) -> Iterator[Contestant]:
+def _own_core() -> Iterator[None]:
+    usable = os.sched_getaffinity(0)
     try:
-        yield contestant
+        if (load_core := cores()[1]) is not None:
+            os.sched_setaffinity(0, {load_core})
+        yield
     finally:
-        contestant.load.close()
-
-
-def _server(folder: Path, name: str, core: int | None = None) -> ServerProcess:
-    config = folder / "config.json"
-    config.write_text(json.dumps(CONFIG))
-    program = "from twisted.scripts.twistd import run; run()"
-    command = ["-c", program, "-n", "--pidfile=", "diarkis", "--config", str(config)]
-    return ServerProcess(command, folder, name, core)
-
-
-def _floor_load(process: ServerProcess, count: int) -> Contestant:
-    address = (process.addresses["TCP"]["host"], process.addresses["TCP"]["port"])
-    request = os.urandom(REQUEST_SIZE)
-    clients = []
-    for _ in range(count):
-        connection = socket.create_connection(address, 10)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        clients.append(EchoClient(connection, REQUEST_SIZE, lambda: request))
-
-    def check() -> None:
-        for client in clients:
-            answers = client.take_answers()
-            if answers != request * (len(answers) // REQUEST_SIZE):
-                raise RuntimeError("the floor's echo is wrong")
-
-    return Contestant("floor", process, Load(clients), check)
-
-
-def _server_load(process: ServerProcess, count: int) -> Contestant:
-    ciphers = AeadCache(2 * count + 2)
-    sessions = []
-    clients = []
-    for number in range(count):
-        keys, address = log_in(process.addresses["HTTP"], f"player{number}")
-        session = Session(keys, os.urandom(PAYLOAD_SIZE), ciphers)
-        sessions.append(session)
-        clients.append(EchoClient(shake_hands(session, address), ANSWER_SIZE, session.echo))
-
-    def check() -> None:
-        for session, client in zip(sessions, clients, strict=True):
-            reader = RecordReader(ANSWER_SIZE)
-            reader.feed(client.take_answers())
-            while (record := reader.next()) is not None:
-                session.check(record[1], record[2])
-
-    return Contestant("diarkis_tw", process, Load(clients), check)
+        os.sched_setaffinity(0, usable)

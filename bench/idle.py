@@ -6,9 +6,15 @@ import resource
 from contextlib import ExitStack
 from typing import Final
 
+from bench.datagrams import asker, open_socket
+from bench.datagrams import shake_hands as shake_hands_udp
+from bench.endpoint import EndpointApi
 from bench.process import ServerProcess
-from bench.session import Session, log_in, shake_hands
+from bench.session import Session, shake_hands
 from diarkis_tw.wire.cipher import AeadCache
+
+DEFAULT: Final = {"tcp": 2_000, "udp": 10_000}
+"""Users by transport."""
 
 SPARE_FILES: Final = 200
 """Descriptors that a process has open besides its connections."""
@@ -18,23 +24,32 @@ FIRST: Final = 10
 allocated once."""
 
 
-def bytes_per_user(server: ServerProcess, count: int) -> float:
+def bytes_per_user(part: str, server: ServerProcess, count: int) -> float:
     """
     Let users connect and divide what the server's resident memory has grown by.
 
+    @param part: the transport.
     @param server: not started yet, so that it gets the descriptors it needs.
     @param count: users that are counted.
     """
     first = count // FIRST
-    _allow_open_files(count + first + SPARE_FILES)
-    ciphers = AeadCache()
+    if part == "tcp":
+        _allow_open_files(count + first + SPARE_FILES)
     before = 0
-    with server, ExitStack() as connections:
+    with server, ExitStack() as stack:
+        api = stack.enter_context(EndpointApi(server.addresses["HTTP"]))
+        ciphers = AeadCache(4)
+        # The server tells clients apart by their cids; one socket does for all.
+        wire = stack.enter_context(open_socket(**server.addresses["UDP"]))
         for number in range(first + count):
             if number == first:
                 before = server.resident_bytes()
-            keys, address = log_in(server.addresses["HTTP"], f"idle{number}")
-            connections.enter_context(shake_hands(Session(keys, b"", ciphers), address))
+            endpoint = api.log_in(part.upper(), f"idle{number}")
+            if part == "udp":
+                shake_hands_udp(endpoint, asker(wire), ciphers)
+            else:
+                session = Session(endpoint.keys, b"", ciphers)
+                stack.enter_context(shake_hands(session, (endpoint.host, endpoint.port)))
         return (server.resident_bytes() - before) / count
 
 

@@ -16,6 +16,16 @@ from typing import Any, Final
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
+CONFIG: Final[dict[str, Any]] = {
+    # The clients of most benchmarks send no keep-alive.
+    "UDP": {"address": "127.0.0.1", "port": 0, "connectionTTL": 600},
+    "TCP": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
+    "HTTP": {"address": "127.0.0.1", "port": 0},
+    "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 1},
+    "log": {"level": "warn"},
+    "app": {"module": "diarkis_tw.demo"},
+}
+
 START_TIME: Final = 20.0
 """Seconds a process may take to write its ready file, and as many to end."""
 
@@ -106,6 +116,22 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def game_server(
+    folder: Path, name: str, core: int | None, connection_ttl: int = 600
+) -> ServerProcess:
+    """
+    Describe a real server with the demo.
+
+    @param connection_ttl: of UDP, in seconds.
+    """
+    config = folder / f"{name}.config.json"
+    udp = CONFIG["UDP"] | {"connectionTTL": connection_ttl}
+    config.write_text(json.dumps(CONFIG | {"UDP": udp}))
+    program = "from twisted.scripts.twistd import run; run()"
+    command = ["-c", program, "-n", "--pidfile=", "diarkis", "--config", str(config)]
+    return ServerProcess(command, folder, name, core)
 
 
 def cores() -> tuple[int | None, int | None]:

@@ -1,16 +1,15 @@
 """
-A client as small as the protocol allows: it logs in, shakes hands and hands out
-sealed records. Unlike C{diarkis_tw.client} it costs the load generator next to
+A TCP client as small as the protocol allows: it shakes hands and hands out sealed
+records. Unlike C{diarkis_tw.client} it costs the load generator next to
 nothing, because records are sealed before they are needed and answers are
 opened afterwards.
 """
 
-import json
 import os
 import socket
-import urllib.request
-from typing import Any, Final
+from typing import Final
 
+from bench.endpoint import IO_TIME
 from diarkis_tw.constants import PROTOCOL_VERSION, Status
 from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache, Cipher
 from diarkis_tw.wire.ephemeral import public_key, shared_secret
@@ -31,8 +30,8 @@ from diarkis_tw.wire.record import RecordReader, RecordType, record_header
 ECHO: Final = (2, 10)
 """The demo's echo command."""
 
-IO_TIME: Final = 10.0
-"""Seconds after which a step of login or handshake counts as failed."""
+PAYLOAD_SIZE: Final = 64
+"""Bytes of an echo."""
 
 FLAGS: Final = FLAG_ENCRYPTED | FLAG_EPHEMERAL
 
@@ -122,21 +121,6 @@ class Session:
         record = header + self._sealer.seal(self._sent, header, message)
         self._sent += 1
         return record
-
-
-def log_in(http: dict[str, Any], uid: str) -> tuple[SessionKeys, tuple[str, int]]:
-    """
-    Ask the endpoint API.
-
-    @param http: the HTTP section of the ready file.
-    @return: the session's keys and where to connect.
-    """
-    url = f"http://{http['host']}:{http['port']}/endpoint/type/TCP/user/{uid}"
-    with urllib.request.urlopen(url, timeout=IO_TIME) as answer:
-        given = json.load(answer)
-    names = ("sid", "encryptionKey", "encryptionIV", "encryptionMacKey")
-    keys = SessionKeys.from_hex(*(given[name] for name in names))
-    return keys, (given["serverHost"], given["serverPort"])
 
 
 def shake_hands(session: Session, address: tuple[str, int]) -> socket.socket:

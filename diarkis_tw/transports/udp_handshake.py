@@ -18,7 +18,7 @@ from diarkis_tw.core.admission import Admission, Agreement, keep_alive_interval
 from diarkis_tw.rudp.connection import Limits
 from diarkis_tw.rudp.cookie import COOKIE_KEY_SIZE, Cookies
 from diarkis_tw.rudp.reset_token import RESET_KEY_SIZE, reset_token
-from diarkis_tw.units import MICROSECONDS_PER_SECOND
+from diarkis_tw.units import MICROSECONDS_PER_SECOND, milliseconds
 from diarkis_tw.wire.datagram_handshake import (
     cookie_fields,
     decode_hello,
@@ -92,7 +92,11 @@ class UdpHandshake:
         self._answered: dict[bytes, Answered] = {}
         self._ephemeral_required = settings.forward_secrecy == "required"
         self._settings = settings
-        ack_delay = min(ACK_DELAY_MOST, round(settings.sweep_interval * 1000))
+        # what is buffered waits for the flush, acks too
+        ack_delay = max(
+            min(ACK_DELAY_MOST, milliseconds(settings.sweep_interval)),
+            milliseconds(settings.flush_interval),
+        )
         self.limits = Limits(
             mtu=MTU,
             window=256,

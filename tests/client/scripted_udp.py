@@ -233,10 +233,19 @@ class ScriptedUdpServer(DatagramProtocol):
         self.write(self.make_accept(hello, address, **changes), address)
 
     def make_accept(
-        self, hello, address=None, *, ephemeral=None, keys=KEYS, encode=encode_accept, **terms
+        self,
+        hello,
+        address=None,
+        *,
+        ephemeral=None,
+        secret=None,
+        keys=KEYS,
+        encode=encode_accept,
+        **terms,
     ):
         """
         @param ephemeral: what to answer; L{None} = what is right.
+        @param secret: what the exchange gave; L{None} = what is right.
         @param encode: what writes the datagram.
         """
         shared, public = b"", NO_EPHEMERAL
@@ -245,6 +254,8 @@ class ScriptedUdpServer(DatagramProtocol):
             shared = shared_secret(self.private, hello.client_ephemeral)
         if ephemeral is not None:
             public = ephemeral
+        if secret is not None:
+            shared = secret
         nonce = b"N" * 16
         context = HandshakeContext(
             hello.version,

@@ -347,19 +347,23 @@ class HostileAcceptTests(UdpClientCase):
 
     def test_offer_ignored(self):
         """An ACCEPT without an ephemeral key after an offer is dropped."""
-        self.assertDropped(lambda hello: self.server.make_accept(hello, ephemeral=NO_EPHEMERAL))
+        self.assertDropped(
+            lambda hello: self.server.make_accept(hello, ephemeral=NO_EPHEMERAL, secret=b"")
+        )
 
     def test_offer_invented(self):
         """An ACCEPT with an ephemeral key after no offer is dropped."""
         self.assertDropped(
-            lambda hello: self.server.make_accept(hello, ephemeral=b"E" * 32),
+            lambda hello: self.server.make_accept(hello, ephemeral=b"E" * 32, secret=b""),
             forward_secrecy=False,
         )
 
     def test_all_zero_secret(self):
         """An ephemeral key of low order, which gives an all-zero secret, is dropped."""
         self.assertDropped(
-            lambda hello: self.server.make_accept(hello, ephemeral=b"\1" + bytes(31))
+            lambda hello: self.server.make_accept(
+                hello, ephemeral=b"\1" + bytes(31), secret=bytes(32)
+            )
         )
 
     def test_every_byte(self):

@@ -2,6 +2,8 @@
 Tests of L{diarkis_tw.testing.simulation} and L{diarkis_tw.testing.traffic}.
 """
 
+from itertools import pairwise
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
@@ -132,7 +134,7 @@ class LinkTests(SynchronousTestCase):
         """
         numbers = self.numbers(LinkModel(loss=0.3))
         self.assertTrue(0.27 < 1 - len(numbers) / 2_000 < 0.33)
-        pairs = sum(a + 1 == b for a, b in zip(numbers, numbers[1:], strict=False))
+        pairs = sum(a + 1 == b for a, b in pairwise(numbers))
         self.assertTrue(0.65 < pairs / len(numbers) < 0.75)
 
     def test_burst(self) -> None:
@@ -140,7 +142,7 @@ class LinkTests(SynchronousTestCase):
         Loss in bursts comes in runs of the length asked for on average.
         """
         numbers = self.numbers(LinkModel(burst=0.02, burst_length=10), 10_000)
-        gaps = [b - a - 1 for a, b in zip(numbers, numbers[1:], strict=False) if b > a + 1]
+        gaps = [b - a - 1 for a, b in pairwise(numbers) if b > a + 1]
         self.assertTrue(7 < sum(gaps) / len(gaps) < 13, sum(gaps) / len(gaps))
 
     def test_duplication(self) -> None:
@@ -181,7 +183,7 @@ class LinkTests(SynchronousTestCase):
         model = LinkModel(bandwidth=50_000, queue=100 * MILLISECOND)
         arrived = self.carry(model, 1_000)  # 100,000 bytes per second
         times = [time for time, _ in arrived]
-        self.assertEqual({b - a for a, b in zip(times, times[1:], strict=False)}, {2 * MILLISECOND})
+        self.assertEqual({b - a for a, b in pairwise(times)}, {2 * MILLISECOND})
         self.assertTrue(500 <= len(arrived) <= 560, len(arrived))
         waited = [time - int.from_bytes(d[:4]) * MILLISECOND for time, d in arrived]
         self.assertTrue(100 * MILLISECOND < max(waited) <= 103 * MILLISECOND)

@@ -453,18 +453,30 @@ class StrangerTests(TcpCase):
         self.assertFalse(self.turned_away())
         self.assertTrue(self.turned_away())
 
-    def test_refusedOnesDoNotCount(self) -> None:
+    def test_refusedOnesCountUntilTheyAreGone(self) -> None:
         """
-        A refused connection makes room at once, and only once.
+        A refused connection makes room, once, when its socket is closed: till then it costs one.
         """
         first, *_ = self.fill(STRANGERS_PER_ADDRESS)
         first.send(b"GET / HTTP/1.1\r\n\r\n")
-        self.assertFalse(self.turned_away())
         self.assertTrue(self.turned_away())
         first.socket.peer_closes()
         first.turn()
         self.assertTrue(first.socket.ended)
+        self.assertFalse(self.turned_away())
         self.assertTrue(self.turned_away())
+
+    def test_refusedOnesDelayNoTimeOut(self) -> None:
+        """
+        One that lingers after its refusal does not keep others past their time limit.
+        """
+        first, second = self.fill(2)
+        self.advance(HANDSHAKE_TIME - 1)
+        first.send(b"GET / HTTP/1.1\r\n\r\n")
+        self.advance(1)
+        self.assertFalse(first.socket.ended)
+        second.turn()
+        self.assertClosed(second, CloseCode.HANDSHAKE)
 
     def test_lostOnesDoNotCount(self) -> None:
         """

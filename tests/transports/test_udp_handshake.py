@@ -150,7 +150,7 @@ class AcceptTests(UdpCase):
         self.advance(4.9)
         self.assertEqual(client.take(), [])
 
-    def test_ackDelayIsTheSweep(self) -> None:
+    def test_ack_delay_is_the_sweep(self) -> None:
         """
         A shorter handleRUDPInterval shortens the ack delay.
         """
@@ -158,6 +158,15 @@ class AcceptTests(UdpCase):
         terms = self.accepted().terms
         assert terms is not None
         self.assertEqual(terms.ack_delay, 12)
+
+    def test_ack_delay_when_buffered(self) -> None:
+        """
+        Acks wait for the flush of sendUDPInterval too, so the client is told of that.
+        """
+        self.serve({"sendUDPInterval": 125})
+        terms = self.accepted().terms
+        assert terms is not None
+        self.assertEqual(terms.ack_delay, 125)
 
     def test_confirmed(self) -> None:
         """
