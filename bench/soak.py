@@ -99,8 +99,9 @@ def run(messages: int, seed: int) -> str | None:
     if not (up.is_done() and down.is_done()):
         return f"not all arrived: {describe(pair.client.connection)}"
     print(
-        f"{up.arrived + down.arrived} of {up.sent + down.sent} messages arrived, every reliable one once and in "
-        f"order; {up.dropped + down.dropped} unreliable ones met a full queue\n"
+        f"{up.arrived + down.arrived} of {up.sent + down.sent} messages arrived, every "
+        f"reliable one once and in order; {up.dropped + down.dropped} unreliable ones met a "
+        "full queue\n"
         f"{messages / took:,.0f} messages per second of one core; "
         f"transcript {simulation.transcript()}"
     )

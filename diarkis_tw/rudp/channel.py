@@ -19,6 +19,9 @@ from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.wire.frame import FIRST, LAST, reliable_header
 from diarkis_tw.wire.packet import restore_number
 
+LENGTH_SIZE: Final = 2
+"""What a frame needs besides when another one follows it."""
+
 EARLY_OVERHEAD: Final = 160
 """What Python takes for an early frame besides its data; a peer may send empty ones."""
 
@@ -100,11 +103,27 @@ class SendChannel:
             return None
         return frame
 
-    def take(self) -> None:
+    def take(self, frames: list[ReliableFrame], size: int, room: int) -> int:
         """
-        L{next_frame} is sent.
+        Take frames for a packet, as many as the window and the packet let go.
+
+        @param frames: where they are appended.
+        @param size: bytes of the packet so far.
+        @param room: bytes that it may have.
+        @return: its size with them.
         """
-        self._sent += 1
+        queue, index = self._frames, self._sent
+        limit = queue[0].seq + self._window
+        while index < len(queue):
+            frame = queue[index]
+            with_this = size + len(frame.encoded) + LENGTH_SIZE
+            if with_this > room or frame.seq >= limit:
+                break
+            size = with_this
+            frames.append(frame)
+            index += 1
+        self._sent = index
+        return size
 
     def advance(self) -> None:
         """

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from diarkis_tw.errors import LocalProtocolError
-from diarkis_tw.rudp.channel import ReliableFrame, SendChannel
+from diarkis_tw.rudp.channel import LENGTH_SIZE, ReliableFrame, SendChannel
 from diarkis_tw.rudp.redundancy import Redundancy
 from diarkis_tw.rudp.sent import IN_FLIGHT_MOST, SentPackets
 from diarkis_tw.wire.frame import CHANNELS, MESSAGE, PATH_RESPONSE, PATH_SIZE, PING, with_length
@@ -132,6 +132,7 @@ class Outgoing:
         """
         size = len(message)
         most = self._message_most
+        sent = self._sent
         if self.is_full(size, 1 if size <= most else -(-size // most)):
             return False
         if not 0 <= number < CHANNELS:
@@ -144,9 +145,8 @@ class Outgoing:
             self._channels = channels
         if not channel.has_unsent():
             self.active.append(channel)
-        frames = channel.add(message, most)
-        self._sent.pending_frames += frames
-        self._sent.pending_bytes += size
+        sent.pending_frames += channel.add(message, most)
+        sent.pending_bytes += size
         return True
 
     def respond(self, data: bytes) -> None:
@@ -213,13 +213,18 @@ class Outgoing:
             size = self._fill_lost(data, frames, size)
         if self.unreliable:
             size = self._fill_unreliable(data, size)
-        if reliable and self.active:
-            size = self._fill_new(data, frames, size)
         copy = None
+        if reliable and self.active:
+            lost = len(frames)
+            size = self._fill_new(frames, size)
+            data += [frame.encoded for frame in frames[lost:]]
+            if loss and self._redundancy is not None:
+                for frame in frames[lost:]:
+                    self._redundancy.sent(frame)
         if loss and data and self._redundancy is not None:
             sent = self._sent
             if len(sent.packets) < IN_FLIGHT_MOST:
-                space = self._room - size - 2
+                space = self._room - size - LENGTH_SIZE
                 copy = self._redundancy.pick(loss, sent.saved, now, frames, space)
                 if copy is not None:
                     data.append(copy.encoded)
@@ -248,9 +253,9 @@ class Outgoing:
         count = 0
         for frame in self.retransmit:
             if not frame.acked:
-                size += len(frame.encoded) + 2
+                size += len(frame.encoded) + LENGTH_SIZE
                 if size > self._room:
-                    size -= len(frame.encoded) + 2
+                    size -= len(frame.encoded) + LENGTH_SIZE
                     break
                 data.append(frame.encoded)
                 frames.append(frame)
@@ -263,9 +268,9 @@ class Outgoing:
     def _fill_unreliable(self, data: list[bytes], size: int) -> int:
         count = 0
         for frame in self.unreliable:
-            size += len(frame) + 2
+            size += len(frame) + LENGTH_SIZE
             if size > self._room:
-                size -= len(frame) + 2
+                size -= len(frame) + LENGTH_SIZE
                 break
             data.append(frame)
             self._unreliable_bytes -= len(frame) - 1
@@ -273,21 +278,13 @@ class Outgoing:
         del self.unreliable[:count]
         return size
 
-    def _fill_new(self, data: list[bytes], frames: list[ReliableFrame], size: int) -> int:
+    def _fill_new(self, frames: list[ReliableFrame], size: int) -> int:
         active = self.active
-        redundancy = self._redundancy
         for _ in range(len(active)):
             channel = active.pop(0)
-            while (frame := channel.next_frame()) is not None:
-                size += len(frame.encoded) + 2
-                if size > self._room:
-                    active.append(channel)
-                    return size - len(frame.encoded) - 2
-                channel.take()
-                data.append(frame.encoded)
-                frames.append(frame)
-                if redundancy is not None:
-                    redundancy.sent(frame)
+            size = channel.take(frames, size, self._room)
             if channel.has_unsent():
                 active.append(channel)
+                if channel.next_frame() is not None:
+                    return size
         return size

@@ -102,7 +102,7 @@ class Server:
         Be a TCP server. Go: C{server.SetupAsTCPServer}.
 
         @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, or this is a TCP server already.
+        @raise ConfigError: it is wrong, this is a TCP server already, or too late.
         """
         section: TcpSettings = parse_flat_section("tcp", path_or_config)
         self._check_new("TCP", self._settings.tcp)
@@ -113,7 +113,7 @@ class Server:
         Be a UDP and reliable UDP server. Go: C{server.SetupAsUDPServer}.
 
         @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, or this is a UDP server already.
+        @raise ConfigError: it is wrong, this is a UDP server already, or too late.
         """
         section: UdpSettings = parse_flat_section("udp", path_or_config)
         self._check_new("UDP", self._settings.udp)
@@ -124,7 +124,7 @@ class Server:
         Serve the endpoint API.
 
         @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, or this is an HTTP server already.
+        @raise ConfigError: it is wrong, this is an HTTP server already, or too late.
         """
         section: HttpSettings = parse_flat_section("http", path_or_config)
         self._check_new("HTTP", self._settings.http)
@@ -290,6 +290,8 @@ class Server:
     def _check_new(self, name: str, section: object) -> None:
         if section is not None:
             raise ConfigError(f"the server is set up as {name} server already")
+        if self._listeners:
+            raise ConfigError(f"too late to be a {name} server: set it up in setup(server)")
 
     def _kinds(self) -> list[ServerType]:
         return [ServerType(name) for name in self._settings.transports()]

@@ -75,11 +75,12 @@ SWEEP: Final[Seconds] = 1.0
 """Period in which these two times are looked at."""
 
 STRANGERS_PER_ADDRESS: Final = 64
-"""Connections of one IP address that are not OPEN: above a household or an
-office after a restart, below what one host could use to crowd out the rest."""
+"""Connections of one IP address that were never OPEN, those that linger after a
+refusal among them: above a household or an office after a restart, below what
+one host could use to crowd out the rest."""
 
 STRANGERS: Final = 1024
-"""Connections in all that are not OPEN."""
+"""Connections in all that were never OPEN."""
 
 HOLD_BYTES: Final = 256 * 1024
 """Unsent bytes at which a client's commands are left unread: it asks for more
@@ -164,7 +165,7 @@ class TcpConnection(Protocol):
         self._read()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._leave_phase(Phase.CLOSED)
+        self.phase = CLOSED
         self._server.gone(self)
         if self._keys:
             self._users.lost(self._user, self, None)
@@ -298,7 +299,7 @@ class TcpConnection(Protocol):
         self._sealer = Cipher(keys.s2c_key, keys.s2c_iv, encrypted, server.ciphers)
         self._keys = (keys.c2s_key, keys.s2c_key)
         self._reader.limit = server.record_limit
-        self._leave_phase(Phase.ACCEPTED)
+        self.phase = ACCEPTED
         self._socket.write(ACCEPT_HEADER + admitted.accept)
 
     def _read_records(self) -> None:
@@ -342,7 +343,8 @@ class TcpConnection(Protocol):
             self._socket.write(record[sent:])
 
     def _confirm(self) -> bool:
-        self._leave_phase(Phase.OPEN)
+        self.phase = OPEN
+        self._server.no_stranger(self)
         if self._users.confirm(self._user, self):
             return self.phase is Phase.OPEN
         self.close(CloseCode.UNKNOWN)
@@ -372,14 +374,9 @@ class TcpConnection(Protocol):
     def _users(self) -> Users:
         return self._server.users
 
-    def _leave_phase(self, phase: Phase) -> None:
-        if self.phase in (Phase.HELLO, Phase.ACCEPTED) and phase in (Phase.OPEN, Phase.CLOSED):
-            self._server.no_stranger(self)
-        self.phase = phase
-
     def _end(self, last_words: bytes, code: CloseCode) -> None:
         was_open = self.phase is Phase.OPEN
-        self._leave_phase(Phase.CLOSED)
+        self.phase = CLOSED
         self.deadline = self._server.clock.seconds() + LINGER
         self._server.linger(self)
         if self._waiting:
@@ -469,9 +466,11 @@ class TcpServer(Factory):
 
     def no_stranger(self, connection: TcpConnection) -> None:
         """
-        C{connection} is OPEN or CLOSED now.
+        C{connection} is OPEN now, or its socket is closed.
         """
-        self._strangers.pop(connection, None)
+        if connection not in self._strangers:
+            return
+        del self._strangers[connection]
         count = self._per_address.pop(connection.host, 1) - 1
         if count > 0:
             self._per_address[connection.host] = count
@@ -486,6 +485,7 @@ class TcpServer(Factory):
         """
         The socket of C{connection} is closed.
         """
+        self.no_stranger(connection)
         self._connections.pop(connection, None)
         self._lingering.pop(connection, None)
         if not self._connections:
@@ -513,9 +513,8 @@ class TcpServer(Factory):
     def _sweep(self) -> None:
         now = self.clock.seconds()
         for stranger in list(self._strangers):
-            if stranger.deadline > now:
-                break
-            stranger.terminate(CloseCode.HANDSHAKE)
+            if stranger.deadline <= now:
+                stranger.terminate(CloseCode.HANDSHAKE)
         for lingering in list(self._lingering):
             if lingering.deadline > now:
                 break

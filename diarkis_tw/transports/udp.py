@@ -124,7 +124,7 @@ class UdpServer(DatagramProtocol):
         self._closed: list[Deferred[None]] = []
         self._dirty: dict[UdpConnection, None] = {}
         self._flush_call: IDelayedCall | None = None
-        self._buffered = settings.flush_interval > 0
+        self._each_turn = settings.flush_interval == 0
         self._deadlines: Deadlines[UdpConnection] = Deadlines(clock, self._due)
         self._sendto: Callable[[bytes, Address], object] = _nowhere
         self._sweeping = LoopingCall(self._sweep)
@@ -145,7 +145,7 @@ class UdpServer(DatagramProtocol):
             self._sendto = system_socket.sendto
         interval = self.settings.sweep_interval
         background("the sweep of UDP connections", self._sweeping.start(interval, now=False))
-        if self._buffered:
+        if not self._each_turn:
             period = self.settings.flush_interval
             background("the flush of UDP connections", self._flushing.start(period, now=False))
 
@@ -154,6 +154,7 @@ class UdpServer(DatagramProtocol):
             connection.leave_now()
         self._flush()
         self._sendto = _nowhere
+        self._each_turn = False
         if self._flush_call is not None:
             self._flush_call.cancel()
             self._flush_call = None
@@ -205,7 +206,7 @@ class UdpServer(DatagramProtocol):
         Send what C{connection} has to say at the end of this reactor turn.
         """
         self._dirty[connection] = None
-        if self._flush_call is None and not self._buffered:
+        if self._flush_call is None and self._each_turn:
             self._flush_call = self._clock.callLater(0, self._flush_turn)
 
     def confirmed(self, connection: UdpConnection) -> None:
@@ -278,7 +279,7 @@ class UdpServer(DatagramProtocol):
     def _unknown(self, datagram: bytes, address: Address, now: int) -> None:
         cid = datagram[1:9]
         tombstone = self._tombstones.get(cid)
-        if tombstone is not None and now < tombstone.until:
+        if tombstone is not None:
             is_time = now - tombstone.answered_at >= TOMBSTONE_INTERVAL
             if is_time and len(tombstone.datagram) <= len(datagram):
                 tombstone.answered_at = now

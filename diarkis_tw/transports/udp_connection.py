@@ -196,8 +196,6 @@ class UdpConnection:
                 self._deliver(delivered)
         if rudp.state is not State.OPEN:
             self.ended()
-        elif self.phase is Phase.LEAVING and not rudp.queued:
-            self._say_close()
         self._server.flush_soon(self)
 
     def tick(self, now: int) -> None:

@@ -102,6 +102,16 @@ class DeadlinesTests(SynchronousTestCase):
         self.advance(10)
         self.assertEqual(self.called, [("b", 10), ("a", 20)])
 
+    def test_forgetAndSetLater(self) -> None:
+        """
+        A deadline from before an item was forgotten counts no more.
+        """
+        self.set("a", 10)
+        self.deadlines.forget("a")
+        self.set("a", 20)
+        self.advance(30)
+        self.assertEqual(self.called, [("a", 20)])
+
     def test_setInside(self) -> None:
         """
         A callback may set the next deadline, also one that is over.

@@ -10,6 +10,7 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.rudp.channel import (
     EARLY_OVERHEAD,
+    LENGTH_SIZE,
     ReassemblyBudget,
     ReceiveChannel,
     ReliableFrame,
@@ -45,7 +46,9 @@ class SendTests(SynchronousTestCase):
         """
         frame = self.channel.next_frame()
         assert frame is not None
-        self.channel.take()
+        taken: list[ReliableFrame] = []
+        self.channel.take(taken, 0, len(frame.encoded) + LENGTH_SIZE)
+        self.assertEqual(taken, [frame])
         return frame
 
     def arrive(self, frame: ReliableFrame) -> None:
@@ -111,9 +114,8 @@ class SendTests(SynchronousTestCase):
             channel.add(b"x", MOST)
         sent: list[ReliableFrame] = []
         for choice in [*choices, *[0] * 40]:
-            while (frame := channel.next_frame()) is not None:
-                channel.take()
-                sent.append(frame)
+            while channel.next_frame() is not None:
+                channel.take(sent, 0, 20)
             pending = [frame for frame in sent if not frame.acked]
             if pending:
                 self.assertLess(pending[-1].seq, pending[0].seq + WINDOW)

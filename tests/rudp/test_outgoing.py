@@ -207,7 +207,7 @@ class FillTests(OutgoingTestCase):
         flight is full.
         """
         self.add(b"first")
-        self.fill()
+        self.fill(loss=0.1)
         self.assertEqual(self.fill(loss=0.1), [])
         self.outgoing.add_unreliable(b"second")
         self.assertEqual([data for *_, data in self.fill(loss=0.1)], [b"second", b"first"])

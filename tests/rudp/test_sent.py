@@ -43,9 +43,9 @@ class SentTestCase(SynchronousTestCase):
         A frame that is about to be sent.
         """
         self.channel.add(b"12345678", 1000)
-        frame = self.channel.next_frame()
-        assert frame is not None
-        self.channel.take()
+        taken: list[ReliableFrame] = []
+        self.channel.take(taken, 0, 100)
+        [frame] = taken
         self.sent.pending_frames += 1
         self.sent.pending_bytes += 8
         return frame

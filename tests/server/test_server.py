@@ -68,6 +68,16 @@ class SetupTests(SynchronousTestCase):
         loaded = Server(MemoryReactorClock(), Settings(tcp=TcpSettings()))
         self.assertRaises(ConfigError, loaded.setup_as_tcp_server)
 
+    def test_tooLate(self) -> None:
+        """
+        A kind that is set up after the start, in on_start say, is refused, not ignored.
+        """
+        self.server.setup_as_tcp_server()
+        self.server.service().startService()
+        self.assertRaises(ConfigError, self.server.setup_as_http_server)
+        self.assertRaises(ConfigError, self.server.setup_as_udp_server)
+        self.assertFalse(self.server.is_udp())
+
     def test_bad(self) -> None:
         """
         Wrong keys are refused and set nothing up.

@@ -5,7 +5,13 @@ Tests of L{diarkis_tw.transports.tcp}: from the connection to its first command.
 from diarkis_tw.config.settings import TcpSettings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import UserState
-from diarkis_tw.transports.tcp import HANDSHAKE_TIME, STRANGERS, STRANGERS_PER_ADDRESS, Phase
+from diarkis_tw.transports.tcp import (
+    HANDSHAKE_TIME,
+    LINGER,
+    STRANGERS,
+    STRANGERS_PER_ADDRESS,
+    Phase,
+)
 from diarkis_tw.wire.handshake import HELLO_BODY_SIZE
 from diarkis_tw.wire.keys import FLAG_EPHEMERAL, NO_EPHEMERAL, SessionKeys
 from diarkis_tw.wire.record import RecordType, record_header
@@ -226,6 +232,8 @@ class RefusalTests(TcpCase):
             hello[at] ^= 0x80
             client.send(bytes(hello))
             self.assertIsInstance(client.received[0], Terminate, at)
+            client.socket.peer_closes()
+            client.turn()
         self.assertState(user, UserState.PENDING)
 
     def test_encryption(self) -> None:
@@ -475,8 +483,7 @@ class StrangerTests(TcpCase):
         first.send(b"GET / HTTP/1.1\r\n\r\n")
         self.advance(1)
         self.assertFalse(first.socket.ended)
-        second.turn()
-        self.assertClosed(second, CloseCode.HANDSHAKE)
+        self.assertRefused(second, CloseCode.HANDSHAKE)
 
     def test_lostOnesDoNotCount(self) -> None:
         """
@@ -493,10 +500,14 @@ class StrangerTests(TcpCase):
 
     def test_timeOutMakesRoom(self) -> None:
         """
-        Silent connections are gone after the time limit.
+        Silent connections are gone after the time limit and the one for reading why.
         """
-        self.fill(STRANGERS_PER_ADDRESS)
-        self.advance(HANDSHAKE_TIME + 1)
+        silent = self.fill(STRANGERS_PER_ADDRESS)
+        self.advance(HANDSHAKE_TIME)
+        self.assertTrue(self.turned_away())
+        self.advance(LINGER + 1)
+        for client in silent:
+            client.turn()
         self.assertFalse(self.turned_away())
 
     def test_manyOpenOnesFromOneAddress(self) -> None:

@@ -6,6 +6,7 @@ commands and pushes, when datagrams leave, and how connections end.
 from twisted.internet.defer import Deferred
 
 from diarkis_tw.constants import Builtin, CloseCode, Status
+from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import UserState
 from diarkis_tw.rudp.connection import State
 from diarkis_tw.transports.udp import READ_MOST, SOCKET_BUFFER
@@ -308,6 +309,41 @@ class LeavingTests(UdpCase):
         self.advance(1)
         self.assertGreaterEqual(len(client.take()), 3)
 
+    def test_sweep(self) -> None:
+        """
+        handleRUDPInterval is the period of the sweep; below 10 it counts as 10.
+        """
+        self.serve({"handleRUDPInterval": 1000})
+        self.reactor.advance(0.5)
+        self.accepted()
+        self.advance(5.4)
+        self.assertEqual(self.sizes()["connections"], 1)
+        self.advance(0.2)
+        self.assertEqual(self.sizes()["connections"], 0)
+        self.serve({"handleRUDPInterval": 0})
+        self.accepted()
+        self.advance(5.05)
+        self.assertEqual(self.sizes()["connections"], 0)
+        calls = self.reactor.later
+        self.reactor.pump([1 / 256] * 256)
+        self.assertIn(self.reactor.later - calls, range(80, 105))
+
+    def test_portCloses(self) -> None:
+        """
+        What waits for the end of the turn goes out when the port closes, and no timer is left.
+        """
+        alice = self.user()
+        client = self.raw(alice)
+        self.reactor.advance(1)
+        client.take()
+        alice.server_push(2, 1, b"last")
+        self.port.stopListening()
+        self.assertEqual(len(client.take()), 1)
+        self.server.users.stop()
+        calls = " ".join(map(str, self.reactor.getDelayedCalls()))
+        for name in ("UdpServer", "Deadlines"):
+            self.assertNotIn(name, calls)
+
     def test_socketOptions(self) -> None:
         """
         The port reads little at once, and its socket has large buffers.
@@ -444,6 +480,7 @@ class EndTests(UdpCase):
         client.ask(client.packet(b"\x20" + encode_request(2, ECHO, 0, b"late")))
         self.assertEqual(self.echoed, [])
         self.assertFalse(alice.server_push(2, 1, b"more"))
+        self.assertFalse(self.end(client).send(Encoded(2, 1, b"more"), True))
 
     def test_replaced(self) -> None:
         """
@@ -699,17 +736,15 @@ class TombstoneTests(UdpCase):
         The answer is never larger than what it answers, also to a forged sender.
         """
         client = self.raw()
-        for _ in range(40):
-            client.put(client.packet(bytes((PING,))), client.packet(bytes((PING,))))
-            client._number += 3
-        packet = client.packet(bytes((CLOSE, 0)))
-        answers = client.ask(packet)
-        self.assertEqual(self.closes(client, answers), [CloseCode.NORMAL])
+        [close] = client.ask(client.packet(b"\x3f"))
+        self.assertGreater(len(close), 44)
         self.advance(1)
+        self.assertEqual(self.sizes()["connections"], 0)
         client.address = ("198.51.100.1", 99)
-        answers = client.ask(bytes((0x80,)) + client.cid + bytes(35))
-        self.assertEqual(len(answers), 1)
-        self.assertLessEqual(len(answers[0]), 44)
+        header = bytes((0x80,)) + client.cid
+        self.assertEqual(client.ask(header + bytes(35)), [])
+        [answer] = client.ask(header + bytes(100))
+        self.assertEqual(self.closes(client, [answer]), [CloseCode.PROTOCOL])
 
     def test_isTheClose(self) -> None:
         """
@@ -729,10 +764,15 @@ class TombstoneTests(UdpCase):
 
     def test_keysAreGone(self) -> None:
         """
-        A tombstone keeps no keys.
+        A tombstone keeps no keys, and nothing waits for a deadline of its connection.
         """
-        self.closed()
-        self.assertEqual(self.sizes()["ciphers"], 0)
+        alice = self.user()
+        client = self.raw(alice)
+        alice.server_push(2, 1, b"unacknowledged")
+        self.reactor.advance(0)
+        self.assertEqual(self.sizes()["deadlines"], 1)
+        client.ask(client.packet(bytes((CLOSE, 0))))
+        self.assertEqual((self.sizes()["ciphers"], self.sizes()["deadlines"]), (0, 0))
         [tombstone] = self.udp._tombstones.values()
         self.assertEqual(
             {type(getattr(tombstone, name)) for name in tombstone.__slots__}, {bytes, int}

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarkis_tw.constants import CloseCode
+from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import UserState
 from diarkis_tw.transports.udp_handshake import PENDING_MOST
 from diarkis_tw.wire.datagram import ACCEPT_BYTE, ACCEPT_SIZE, HELLO_SIZE
@@ -318,6 +319,7 @@ class AcceptTests(UdpCase):
         alice = self.user()
         client = self.accepted(alice)
         self.assertFalse(alice.server_push(2, 1, b"hello"))
+        self.assertFalse(self.end(client).send(Encoded(2, 1, b"hello"), True))
         self.advance(1)
         self.assertEqual(client.take(), [])
 

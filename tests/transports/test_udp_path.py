@@ -363,6 +363,16 @@ class MovingTests(UdpCase):
         self.assertEqual(self.sent_to(ABROAD), [])
         self.assertEqual(self.left, ["alice"])
 
+    def test_closeFromTheCandidate(self) -> None:
+        """
+        A CLOSE from an address that is being challenged ends that too.
+        """
+        self.challenge(self.client_, ABROAD)
+        self.client_.put(self.client_.packet(b"\x03\0"))
+        self.reactor.advance(0)
+        self.assertEqual(self.sent_to(ABROAD), [])
+        self.assertEqual(self.left, ["alice"])
+
 
 class RebindingTests(UdpCase):
     """

@@ -527,6 +527,7 @@ class UdpCase(SynchronousTestCase):
             "handshakes": len(handshake._answered),
             "leaving": len(udp._leaving),
             "dirty": len(udp._dirty),
+            "deadlines": len(udp._deadlines._armed),
             "ciphers": len(udp._ciphers),
             "sources": len(udp._reset_buckets),
             "users": len(self.server.users._by_sid),

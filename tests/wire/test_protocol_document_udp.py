@@ -297,7 +297,7 @@ class UdpTableTests(SynchronousTestCase):
             f"to the MTU - {outgoing.FRAME_ROOM}, "
             f"that is {udp_server_handshake.MTU - outgoing.FRAME_ROOM} bytes",
             f"({UdpSettings().max_message_size // 1024} KiB by default",
-            f"(at most {udp_server_handshake.ACK_DELAY_MOST} ms at present)",
+            f"({udp_server_handshake.ACK_DELAY_MOST} ms at most, or the server",
             "a packet number of 2^28 - 4096 or more | PROTOCOL",
             "stop below 2^28 - 4096",
             f"to {sent.IN_FLIGHT_MOST} packets in flight; 8.",
