@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from twisted.python.reflect import namedAny
+from zope.interface.interface import InterfaceClass
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLAINT = re.compile(r"^\S+:(\d+|\?\?\?): ")
@@ -32,7 +33,19 @@ def is_outside(name: str) -> bool:
         except Exception:  # noqa: S112 - importing may fail in any way
             continue
         return True
-    return False
+    return is_of_interface(name)
+
+
+def is_of_interface(name: str) -> bool:
+    """
+    Whether C{name} is a method of a zope interface, which are no attributes.
+    """
+    interface, _, method = name.rpartition(".")
+    try:
+        found = namedAny(interface)
+    except Exception:
+        return False
+    return isinstance(found, InterfaceClass) and method in found
 
 
 def is_error(complaint: str) -> bool:

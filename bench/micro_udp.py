@@ -221,7 +221,7 @@ class UdpEchoServer:
             "unknown cid": bytes((DATA_BYTE,)) + bytes(99),
             "forged, of a live cid": bytes((DATA_BYTE,)) + cid + number + bytes(89),
         }
-        assert CLIENT_HEADER_SIZE == 1 + len(cid) + len(number)
+        assert 1 + len(cid) + len(number) == CLIENT_HEADER_SIZE
         return {name: self._cost(datagram, count) for name, datagram in kinds.items()}
 
     def _cost(self, datagram: bytes, count: int) -> float:

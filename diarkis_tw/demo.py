@@ -1,6 +1,6 @@
 """
 The application that runs when none is named: an echo and a push, enough to see
-that a client works.
+that a client works::
 
     ver 2 cmd 10   answers with the payload
     ver 2 cmd 11   pushes the payload back, as ver 2 cmd 11

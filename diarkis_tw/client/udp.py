@@ -2,7 +2,7 @@
 The client's end of a UDP connection: a L{diarkis_tw.rudp.connection.Connection} on
 a socket of its own.
 
-States and rules:
+States and rules::
 
     =========  ===================================================================
     IDLE       until L{UdpTransport.connect}
@@ -332,10 +332,7 @@ class UdpTransport:
                 if self._state is not _State.OPEN:
                     break
                 self._events.message_received(message)
-            if connection.state is State.OPEN:
-                self._flush_soon()
-            else:
-                self._turn(now)
+            self._flush_soon()
         elif matches_reset(datagram, self._reset_token):
             self._leave(CloseCode.UNKNOWN, "the server does not know the connection any more")
         else:

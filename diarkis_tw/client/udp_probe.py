@@ -4,7 +4,7 @@ come in, in microseconds, and datagrams go out.
 
 A server that does not know a connection says RESET, with the token that it gave
 to the client. After a restart its tokens are others: what comes then is only a
-datagram that nobody can read.
+datagram that nobody can read::
 
     ========  ====================================================================
     trusting  nothing unreadable came since the last authentic packet

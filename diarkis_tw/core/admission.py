@@ -1,7 +1,7 @@
 """
 Who may connect: the server's half of a handshake, blind to transports.
 
-The checks, in this order, and the code of a refusal:
+The checks, in this order, and the code of a refusal::
 
     version             VERSION
     sid and HMAC        UNKNOWN for both, so that nobody can probe for sids

@@ -1,5 +1,5 @@
 """
-One outgoing message, encoded at most once an encoding however many receive it.
+One outgoing message, encoded at most once an encoding however many receive it::
 
     binary    message bytes of TCP, UDP and binary WebSocket; a mapping body
               travels as MessagePack

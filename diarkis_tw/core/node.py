@@ -1,5 +1,5 @@
 """
-The state of this node and what it allows.
+The state of this node and what it allows::
 
     state     new users   new rooms   everything else
     STARTING  no          no          no

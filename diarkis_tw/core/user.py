@@ -1,7 +1,7 @@
 """
 A player known to this node.
 
-States, and what moves a user from one to the next:
+States, and what moves a user from one to the next::
 
     PENDING     the endpoint API made it         -> CONNECTED first authentic packet
                                                  -> GONE      30 s passed, or a newer one

@@ -185,7 +185,7 @@ class Users:
             self._pending.pop(user.uid, None)
             replaced = self._by_uid.get(user.uid)
             if replaced is not None:
-                self.remove(replaced, CloseCode.REPLACED)
+                self._end(replaced, CloseCode.REPLACED)
             self._by_uid[user.uid] = user
             self._mesh.broadcast(UserArrived(user.uid, user.keys.sid))
         elif before is not None:
@@ -221,23 +221,7 @@ class Users:
         """
         if user.state is UserState.GONE:
             return
-        was_pending = user.state is UserState.PENDING
-        user.state = UserState.GONE
-        sid = user.keys.sid
-        self._by_sid.pop(sid, None)
-        self._connected.pop(sid, None)
-        self._away.pop(sid, None)
-        if self._pending.get(user.uid) is user:
-            del self._pending[user.uid]
-        if self._by_uid.get(user.uid) is user:
-            del self._by_uid[user.uid]
-        connection, user.connection = user.connection, None
-        if connection is not None:
-            connection.close(code)
-        user.forget()
-        if not was_pending:
-            for callback in self._on_disconnect:
-                call_safely("an on_disconnect callback", callback, user.sid, user)
+        self._end(user, code)
         if not self._by_uid:
             waiting, self._empty = self._empty, []
             for empty in waiting:
@@ -261,6 +245,25 @@ class Users:
             push = Encoded(0, Builtin.NODE_STATE, bytes([NODE_STATE_BYTE[state]]))
             for user in self:
                 user.send(push, True)
+
+    def _end(self, user: User, code: CloseCode) -> None:
+        was_pending = user.state is UserState.PENDING
+        user.state = UserState.GONE
+        sid = user.keys.sid
+        self._by_sid.pop(sid, None)
+        self._connected.pop(sid, None)
+        self._away.pop(sid, None)
+        if self._pending.get(user.uid) is user:
+            del self._pending[user.uid]
+        if self._by_uid.get(user.uid) is user:
+            del self._by_uid[user.uid]
+        connection, user.connection = user.connection, None
+        if connection is not None:
+            connection.close(code)
+        user.forget()
+        if not was_pending:
+            for callback in self._on_disconnect:
+                call_safely("an on_disconnect callback", callback, user.sid, user)
 
     def _arrived_elsewhere(self, arrived: UserArrived) -> None:
         user = self._by_uid.get(arrived.uid)

@@ -1,5 +1,5 @@
 """
-The endpoint API: a player's way in.
+The endpoint API: a player's way in::
 
     GET or POST /endpoint/type/{UDP|TCP|WS|custom}/user/{uid, percent-encoded}
 

@@ -15,7 +15,7 @@ DONT_FRAGMENT: Final = {"linux": (socket.IPPROTO_IP, 10, 2)}
 has no names."""
 
 
-def tune(port: object, buffer_size: int) -> None:
+def tune(port: object, buffer_size: int, platform: str = sys.platform) -> None:
     """
     Ask for large buffers and for datagrams in one piece. What the system does not
     grant is done without.
@@ -23,6 +23,7 @@ def tune(port: object, buffer_size: int) -> None:
     @param port: a Twisted UDP port; one without a socket, as tests have, is left
         alone.
     @param buffer_size: of both directions, in bytes.
+    @param platform: as C{sys.platform}.
     """
     system_socket = getattr(port, "socket", None)
     if not isinstance(system_socket, socket.socket):
@@ -32,7 +33,7 @@ def tune(port: object, buffer_size: int) -> None:
         (socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size),
         (socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size),
     ]
-    dont_fragment = DONT_FRAGMENT.get(sys.platform)
+    dont_fragment = DONT_FRAGMENT.get(platform)
     if dont_fragment is not None and system_socket.family == socket.AF_INET:
         options.append(dont_fragment)
     for option in options:

@@ -6,7 +6,7 @@ All times are integers of microseconds of one monotonic clock: with floats "arme
 for sent + delay" and "due when now - sent >= delay" can disagree by one bit, and
 a timer then fires for ever at one instant.
 
-States:
+States::
 
     OPEN      messages go both ways
     CLOSING   CLOSE was sent, and is sent up to C{CLOSES} times, a time-out

@@ -1,6 +1,6 @@
 """
 Cookies: a client proves that it receives at the address it sends from, before
-the server keeps anything about it (as RFC 9000, 8.1, and netcode's challenge).
+the server keeps anything about it (as RFC 9000, 8.1, and netcode's challenge)::
 
     ======  =====================================================
     bytes   cookie

@@ -1,5 +1,5 @@
 """
-Reset tokens: what proves a RESET (L{diarkis_tw.wire.reset}).
+Reset tokens: what proves a RESET (L{diarkis_tw.wire.reset})::
 
     token = HMAC-SHA256(reset key, cid)[:16]
 

@@ -1,5 +1,5 @@
 """
-From start to end of a node.
+From start to end of a node::
 
     start       on_start -> bind -> public endpoint -> join the mesh -> on_ready
                 -> ONLINE -> announced (ready file, banner)

@@ -156,9 +156,13 @@ class LoopbackUdpPort:
 
         @param host: an IP address.
         @param port: its port.
+
+        @raise OSError: the address is of another family.
         """
         if self.peer is not None:
             raise RuntimeError("already connected")
+        if isIPv6Address(host) != isIPv6Address(self._address[0]):
+            raise OSError("address family not supported")
         self.peer = (host, port)
 
     def setBroadcastAllowed(self, enabled: bool) -> None:

@@ -2,7 +2,7 @@
 The TCP server: records of C{docs/protocol.md}, section "TCP", on a Twisted
 Protocol and Factory.
 
-A connection's phases:
+A connection's phases::
 
     HELLO        nothing but one HELLO is legal; at most HANDSHAKE_TIME
                  -> ACCEPTED  admitted, ACCEPT sent

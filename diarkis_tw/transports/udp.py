@@ -7,8 +7,9 @@ Rules:
   - The cheapest check comes first, nothing is logged a packet, and no
     exception leaves the receive loop: what is bad is counted. Should this
     program itself be at fault, that connection ends and the others go on.
-  - What a reactor turn leaves to be sent goes out at its end, coalesced; with
-    C{sendUDPInterval} at 10 ms or more, at that period.
+  - What a reactor turn leaves to be sent goes out coalesced: once the port has
+    read all there was, or by a delayed call. With C{sendUDPInterval} at 10 ms
+    or more it goes out at that period.
   - One sweep each C{handleRUDPInterval} for what may be late, and one timer
     at the earliest deadline for what may not.
   - Datagrams go out through the socket itself: the transport would check the
@@ -38,10 +39,10 @@ from diarkis_tw.core.background import background
 from diarkis_tw.core.users import Users
 from diarkis_tw.net.deadlines import Deadlines
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.rudp.reset_token import RESETS_PER_NODE, RESETS_PER_SOURCE
 from diarkis_tw.rudp.token_bucket import SourceBuckets
-from diarkis_tw.transports.udp_connection import Phase, UdpConnection
+from diarkis_tw.transports.udp_connection import LEAVING, STATE_CLOSED, STATE_OPEN, UdpConnection
 from diarkis_tw.transports.udp_handshake import MTU, PENDING_LIFE, Opened, UdpHandshake
 from diarkis_tw.transports.udp_path import Address
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, microseconds
@@ -112,6 +113,7 @@ class UdpServer(DatagramProtocol):
         self.unsent = 0
         self.resets = 0
         self._clock = clock
+        self._seconds = clock.seconds
         self._ciphers = ciphers
         self._connections: dict[bytes, UdpConnection] = {}
         self._unconfirmed: dict[bytes, UdpConnection] = {}
@@ -125,6 +127,8 @@ class UdpServer(DatagramProtocol):
         self._dirty: dict[UdpConnection, None] = {}
         self._flush_call: IDelayedCall | None = None
         self._each_turn = settings.flush_interval == 0
+        self._read: Callable[[], object] = _nothing
+        self._reading = False
         self._deadlines: Deadlines[UdpConnection] = Deadlines(clock, self._due)
         self._sendto: Callable[[bytes, Address], object] = _nowhere
         self._sweeping = LoopingCall(self._sweep)
@@ -143,6 +147,11 @@ class UdpServer(DatagramProtocol):
             transport.maxThroughput = READ_MOST  # type: ignore[attr-defined]
             _tune(system_socket)
             self._sendto = system_socket.sendto
+        read = getattr(transport, "doRead", None)
+        if read is not None and self._each_turn:
+            # A delayed call for the answers would cost another turn of the reactor.
+            self._read = read
+            transport.doRead = self._read_and_flush  # type: ignore[attr-defined]
         interval = self.settings.sweep_interval
         background("the sweep of UDP connections", self._sweeping.start(interval, now=False))
         if not self._each_turn:
@@ -166,12 +175,13 @@ class UdpServer(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, address: Address) -> None:
         kind = client_datagram_kind(datagram, MTU)
         if kind == DATA_BYTE:
+            now = int(self._seconds() * MICROSECONDS_PER_SECOND + 0.5)
             connection = self._connections.get(datagram[1:9])
             if connection is None:
-                self._unknown(datagram, address, self.now())
+                self._unknown(datagram, address, now)
                 return
             try:
-                connection.receive(datagram, address, self.now())
+                connection.receive(datagram, address, now)
             except Exception:
                 self._broken(connection)
         elif kind == HELLO_BYTE:
@@ -206,7 +216,7 @@ class UdpServer(DatagramProtocol):
         Send what C{connection} has to say at the end of this reactor turn.
         """
         self._dirty[connection] = None
-        if self._flush_call is None and self._each_turn:
+        if self._flush_call is None and self._each_turn and not self._reading:
             self._flush_call = self._clock.callLater(0, self._flush_turn)
 
     def confirmed(self, connection: UdpConnection) -> None:
@@ -290,6 +300,15 @@ class UdpServer(DatagramProtocol):
             size = RESET_RANDOM_MIN + some[0] % (RESET_RANDOM_MAX - RESET_RANDOM_MIN + 1)
             self.write(encode_reset(self._handshake.reset_token(cid), some[1 : 1 + size]), address)
 
+    def _read_and_flush(self) -> object:
+        self._reading = True
+        try:
+            return self._read()
+        finally:
+            self._reading = False
+            if self._each_turn:
+                self._flush()
+
     def _flush_turn(self) -> None:
         self._flush_call = None
         self._flush()
@@ -308,15 +327,18 @@ class UdpServer(DatagramProtocol):
         address = connection.path.address
         datagrams = rudp.flush(now)
         for datagram in datagrams:
-            self.write(datagram, address)
-        if rudp.state is State.OPEN:
-            if connection.phase is Phase.LEAVING and not rudp.queued:
+            try:
+                self._sendto(datagram, address)
+            except OSError:
+                self.unsent += 1
+        if rudp.state is STATE_OPEN:
+            if connection.phase is LEAVING and not rudp.queued:
                 connection.leave_now()
         else:
             connection.ended()
             if datagrams:
                 connection.last_words = datagrams[-1]
-            if rudp.state is State.CLOSED:
+            if rudp.state is STATE_CLOSED:
                 self._bury(connection, now)
                 return
         deadline = rudp.deadline()
@@ -324,8 +346,16 @@ class UdpServer(DatagramProtocol):
             self._deadlines.set(connection, deadline)
 
     def _due(self, connection: UdpConnection) -> None:
+        now = self.now()
         try:
-            connection.tick(self.now())
+            deadline = connection.rudp.deadline()
+            if deadline is None:
+                return
+            if deadline <= now:
+                connection.tick(now)
+            else:
+                # The one it was set for has been met.
+                self._deadlines.set(connection, deadline)
         except Exception:
             self._broken(connection)
 
@@ -370,6 +400,12 @@ class UdpServer(DatagramProtocol):
                 break
             del self._leaving[connection]
             connection.leave_now()
+
+
+def _nothing() -> None:
+    """
+    Nothing can be read before the port is bound.
+    """
 
 
 def _nowhere(datagram: bytes, address: Address) -> None:

@@ -2,7 +2,7 @@
 One client over UDP: a L{diarkis_tw.core.connection.Connection} around the
 sans-IO L{diarkis_tw.rudp.connection.Connection}.
 
-Phases:
+Phases::
 
     ACCEPTED    keys agreed; dropped if no authentic packet comes in time
     OPEN        from the first authentic packet: the user's connection now
@@ -46,6 +46,15 @@ class Phase(Enum):
     OPEN = "OPEN"
     LEAVING = "LEAVING"
     CLOSED = "CLOSED"
+
+
+# In Python 3.11 looking a member up in its Enum takes 80 ns.
+ACCEPTED: Final = Phase.ACCEPTED
+OPEN: Final = Phase.OPEN
+LEAVING: Final = Phase.LEAVING
+CLOSED: Final = Phase.CLOSED
+STATE_OPEN: Final = State.OPEN
+STATE_CLOSED: Final = State.CLOSED
 
 
 class UdpConnection:
@@ -101,7 +110,7 @@ class UdpConnection:
         self.path = Path(address)
         self.ttl = ttl
         self.until = until
-        self.phase = Phase.ACCEPTED
+        self.phase: Phase = ACCEPTED
         self.heard = False
         self.last_heard: Seconds = 0.0
         self.last_words = b""
@@ -137,7 +146,7 @@ class UdpConnection:
 
         @raise LocalProtocolError: too large; an unreliable message must fit one packet.
         """
-        if self.phase is not Phase.OPEN:
+        if self.phase is not OPEN:
             return False
         server = self._server
         sent = self.rudp.send(encoded.binary, reliable, 0, server.now())
@@ -148,12 +157,12 @@ class UdpConnection:
         """
         See L{diarkis_tw.core.connection.Connection.close}.
         """
-        if self.phase is Phase.ACCEPTED:
+        if self.phase is ACCEPTED:
             self._server.forget(self)
-        elif self.phase is Phase.OPEN:
+        elif self.phase is OPEN:
             self._code = code
             if code in GRACEFUL and self.rudp.queued:
-                self.phase = Phase.LEAVING
+                self.phase = LEAVING
                 self.until = self._server.now() + LEAVE_TIME
                 self._server.leaving(self)
             else:
@@ -176,25 +185,27 @@ class UdpConnection:
         """
         A datagram of this connection came.
         """
-        rudp = self.rudp
-        largest = rudp.largest
-        if not rudp.receive(datagram, now):
-            return
-        self.heard = True
-        path = self.path
-        if address != path.address or path.candidate is not None:
+        rudp, path = self.rudp, self.path
+        if address == path.address and path.candidate is None:
+            if not rudp.receive(datagram, now):
+                return
+        else:
+            largest = rudp.largest
+            if not rudp.receive(datagram, now):
+                return
             self._follow(address, rudp.largest > largest, now)
-        if self.phase is Phase.ACCEPTED:
-            self.phase = Phase.OPEN
+        self.heard = True
+        if self.phase is ACCEPTED:
+            self.phase = OPEN
             self._server.confirmed(self)
             if not self._server.users.confirm(self._user, self):
                 self.close(CloseCode.UNKNOWN)
         delivered = rudp.delivered
         if delivered:
             rudp.delivered = []
-            if self.phase is Phase.OPEN:
+            if self.phase is OPEN:
                 self._deliver(delivered)
-        if rudp.state is not State.OPEN:
+        if rudp.state is not STATE_OPEN:
             self.ended()
         self._server.flush_soon(self)
 
@@ -203,7 +214,7 @@ class UdpConnection:
         A deadline of the protocol has come.
         """
         self.rudp.tick(now)
-        if self.rudp.state is not State.OPEN:
+        if self.rudp.state is not STATE_OPEN:
             self.ended()
         self._server.flush_soon(self)
 
@@ -211,7 +222,7 @@ class UdpConnection:
         """
         Enough waited for reliable data: say CLOSE, unless it is said.
         """
-        if self.phase is Phase.LEAVING:
+        if self.phase is LEAVING:
             self._say_close()
             self._server.flush_soon(self)
 
@@ -219,8 +230,8 @@ class UdpConnection:
         """
         The protocol is closing or closed: the user has this connection no more.
         """
-        was_open = self.phase is Phase.OPEN
-        self.phase = Phase.CLOSED
+        was_open = self.phase is OPEN
+        self.phase = CLOSED
         if was_open:
             self._server.users.lost(self._user, self, self.rudp.code)
 
@@ -228,7 +239,7 @@ class UdpConnection:
         """
         The connection is dropped without a word.
         """
-        self.phase = Phase.CLOSED
+        self.phase = CLOSED
         self._server.users.lost(self._user, self, CloseCode.INTERNAL)
 
     def _deliver(self, messages: list[tuple[bytes, bool]]) -> None:
@@ -243,7 +254,7 @@ class UdpConnection:
                 self.close(fault.code)
                 return
             if not receive(ver, cmd, request_id, payload, reliable):
-                if self.phase is Phase.OPEN:
+                if self.phase is OPEN:
                     self.rudp.paused = True
                     self._held = []
                     self._hold(messages[index + 1 :])
@@ -270,7 +281,7 @@ class UdpConnection:
                 return
         server = self._server
         patience = TIMEOUTS * max(rudp.round_trip.timeout(0), server.retry_interval)
-        if path.heard(address, is_newest, now, patience) and rudp.state is State.OPEN:
+        if path.heard(address, is_newest, now, patience) and rudp.state is STATE_OPEN:
             if not path.challenge:
                 path.challenge = server.random_bytes(PATH_SIZE)
             server.write(rudp.challenge(path.challenge, now), address)

@@ -1,5 +1,5 @@
 """
-Sealing: AES-128-GCM (NIST SP 800-38D) over packets and records.
+Sealing: AES-128-GCM (NIST SP 800-38D) over packets and records::
 
     ==========  ======================================================
     key         of the direction, 16 bytes

@@ -1,5 +1,5 @@
 """
-UDP datagrams: which kinds there are, and how large each may be.
+UDP datagrams: which kinds there are, and how large each may be::
 
     ==========  =========  ==================  ==============
     first byte  name       direction           size, bytes

@@ -1,6 +1,6 @@
 """
 Handshake and its refusal over UDP: the datagrams HELLO, COOKIE, ACCEPT and
-TERMINATE. Their first bytes and sizes stand in L{diarkis_tw.wire.datagram}.
+TERMINATE. Their first bytes and sizes stand in L{diarkis_tw.wire.datagram}::
 
     ======  ====  ===============================================
     HELLO   size  client to server

@@ -1,5 +1,5 @@
 """
-Frames: what a sealed UDP packet holds.
+Frames: what a sealed UDP packet holds::
 
     =========  ==============  ==================================================
     type       frame           layout after the type byte

@@ -1,7 +1,7 @@
 """
 Handshake and ending of a connection on a stream: bodies of HELLO, ACCEPT,
 TERMINATE and CLOSE. The header before them is the transport's: 4 bytes on TCP,
-the type byte alone on binary WebSocket.
+the type byte alone on binary WebSocket::
 
     ================  =====  ==============================================
     HELLO             bytes  client to server
@@ -40,7 +40,7 @@ the type byte alone on binary WebSocket.
     reserved          2      zero, ignored
     ================  =====  ==============================================
 
-The fields for datagrams are zero and ignored on streams.
+The fields for datagrams are zero and ignored on streams::
 
     ================  =====  ==============================================
     TERMINATE         bytes  server to client, not sealed

@@ -1,5 +1,5 @@
 """
-Payloads of the keep-alive command (ver 0 cmd 1).
+Payloads of the keep-alive command (ver 0 cmd 1)::
 
     ===========  =====  ================================================
     request      bytes

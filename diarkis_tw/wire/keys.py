@@ -10,7 +10,7 @@ terminator::
     accept  = Expand(secret, "diarkis_tw/1 accept" || context, 16)
     keys    = Expand(secret, "diarkis_tw/1 connection" || context, 56)
 
-C{shared} is the X25519 result, or zero bytes long without forward secrecy.
+C{shared} is the X25519 result, or zero bytes long without forward secrecy::
 
     ===================  =====  ==========================================
     context              bytes

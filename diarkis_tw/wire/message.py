@@ -1,6 +1,6 @@
 """
 Messages: what DATA carries once it is opened, the same on every binary
-transport.
+transport::
 
     ==========  ====  =====  ===============  ============  =======
     message     ver   cmd    status           request id    payload

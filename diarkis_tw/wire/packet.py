@@ -1,5 +1,5 @@
 """
-The header of a UDP DATA packet, and the packet numbers that it cuts to 16 bits.
+The header of a UDP DATA packet, and the packet numbers that it cuts to 16 bits::
 
     ======  ====  =====================================
     c2s     size

@@ -1,5 +1,5 @@
 """
-Records: how messages are cut out of the TCP stream.
+Records: how messages are cut out of the TCP stream::
 
     ======  =====  ==================================================
     record  bytes

@@ -1,6 +1,6 @@
 """
 RESET: how a server that does not know a connection, because it was restarted or
-has given it up, says so to the client that still uses it (as RFC 9000, 10.3).
+has given it up, says so to the client that still uses it (as RFC 9000, 10.3)::
 
     ======  ======  ========================================
     offset  size

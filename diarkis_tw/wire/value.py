@@ -1,5 +1,5 @@
 """
-Values: payloads that are maps, as MessagePack.
+Values: payloads that are maps, as MessagePack::
 
     ===============  ===========================================
     payload          bytes

@@ -2,14 +2,14 @@
 Tests of how a UDP connection of the client ends, and of what comes after.
 """
 
-from diarkis_tw.client import ClientState
-from diarkis_tw.client.udp import LINGER
+from diarkis_tw.client import Client, ClientState, LocalProtocolError
+from diarkis_tw.client.udp import LINGER, UdpTransport
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.rudp import connection as rudp_connection
 from diarkis_tw.rudp.connection import NUMBER_LAST, State
 from diarkis_tw.testing.loopback_udp import RoughPath
 from tests.client.scripted import silent
-from tests.client.scripted_udp import UdpClientCase
+from tests.client.scripted_udp import UdpClientCase, bytes_from
 
 MENDED = [CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.HANDSHAKE]
 
@@ -246,15 +246,41 @@ class LostTests(UdpClientCase):
         self.assertEqual(self.server.end.payloads(), [b"%d" % n for n in range(20)])
 
     def test_waiting_messages(self):
-        """Reliable messages sent while reconnecting arrive afterwards, each on its channel."""
+        """Reliable messages sent while reconnecting arrive afterwards."""
         client = self.connect()
         self.server.end.close(CloseCode.TIMEOUT)
         self.reactor.pump()
         self.assertTrue(client.send(2, 9, b"a", channel=3))
         self.assertTrue(client.send(2, 9, b"b"))
         self.assertFalse(client.send(2, 9, b"c", reliable=False))
+        self.assertRaises(LocalProtocolError, client.send, 2, 9, b"d", channel=8)
         self.reactor.advance(0.3)
         self.assertEqual(sorted(self.server.end.payloads()), [b"a", b"b"])
+
+    def test_waiting_channels(self):
+        """What waited is sent on the channel that it was meant for."""
+        sent = []
+
+        class Recording(UdpTransport):
+            def send(self, message, reliable, channel=0):
+                sent.append((message[5:], channel))
+                return super().send(message, reliable, channel)
+
+        client = Client(
+            self.endpoint(),
+            "alice",
+            clock=self.reactor,
+            make_transport=lambda: Recording(self.reactor, self.reactor, bytes_from(0)),
+        )
+        opening = client.open()
+        self.reactor.pump()
+        self.successResultOf(opening)
+        self.server.end.close(CloseCode.TIMEOUT)
+        self.reactor.pump()
+        client.send(2, 9, b"a", channel=3)
+        client.send(2, 9, b"b")
+        self.reactor.advance(0.3)
+        self.assertEqual(sent[-2:], [(b"a", 3), (b"b", 0)])
 
     def test_gives_up(self):
         """After 30 seconds without a server the client gives up, and nothing is left."""

@@ -331,6 +331,17 @@ class EmptyTests(UsersTestCase):
         self.successResultOf(second)
         self.assertEqual(left, ["alice", "bob"])
 
+    def test_replacing_is_not_leaving(self) -> None:
+        """
+        A user whose new session takes over from the old one has not left in between.
+        """
+        self.core.connect("alice")
+        empty = self.users.when_empty()
+        again, _ = self.core.connect("alice")
+        self.assertNoResult(empty)
+        again.disconnect()
+        self.successResultOf(empty)
+
     def test_away_counts(self) -> None:
         """
         A user who is away is still here until its grace is over.

@@ -100,6 +100,11 @@ class DeliveryTests(UdpCase):
         self.assertRaises(ValueError, client.transport.write, b"x", ("127.0.0.1", 7001))
         self.assertRaises(RuntimeError, client.transport.connect, *SERVER)
 
+    def test_family(self):
+        """A port of one address family cannot be connected to the other one."""
+        client = self.client(connected=False)
+        self.assertRaises(OSError, client.transport.connect, "::1", 7000)
+
     def test_needs_address(self):
         """A port that is not connected must be told where to."""
         self.assertRaises(ValueError, self.client(connected=False).transport.write, b"x")
@@ -204,6 +209,18 @@ class PortTests(UdpCase):
         self.successResultOf(stopping)
         self.assertEqual((self.server.got, self.server.stopped), ([], True))
         self.assertIsNone(self.port.stopListening())
+
+    def test_stops_meanwhile(self):
+        """A protocol that closes its port gets nothing more, though it has arrived."""
+        self.server.datagramReceived = lambda data, addr: (
+            self.server.got.append((data, addr)),
+            self.port.stopListening(),
+        )
+        client = self.client()
+        for _ in range(3):
+            client.transport.write(b"x")
+        self.reactor.pump()
+        self.assertEqual(len(self.server.got), 1)
 
     def test_last_words(self):
         """What was written before the port closes still leaves."""
