@@ -5,7 +5,7 @@ a socket of its own.
 States and rules::
 
     =========  ===================================================================
-    IDLE       until L{UdpTransport.connect}
+    IDLE       until connect
     LOOKING    the server's name is looked up
     GREETING   HELLO goes out until ACCEPT or a believed TERMINATE comes
     OPEN       messages go both ways

@@ -9,8 +9,8 @@ datagram that nobody can read::
     ========  ====================================================================
     trusting  nothing unreadable came since the last authentic packet
     doubting  something did: PING each time-out
-    probing   L{DOUBT} later and still nothing authentic: besides, HELLO each
-              L{HELLO_INTERVAL}, and one for the first COOKIE
+    probing   2 s later and still nothing authentic: besides, a HELLO a second, and
+              one for the first COOKIE
     ========  ====================================================================
 
   - Only what could be a RESET raises doubt: of its size, and no exact copy of an

@@ -17,6 +17,7 @@ Rules:
 All times are integers of microseconds.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 MOVE_INTERVAL: Final = 1_000_000
@@ -49,7 +50,7 @@ class Path:
         self.candidate: Address | None = None
         self.challenge = b""
         self._candidate_until = 0
-        self._moves: list[int] = []
+        self._moves: Sequence[int] = ()
 
     def heard(self, address: Address, is_newest: bool, now: int, patience: int) -> bool:
         """
@@ -85,11 +86,11 @@ class Path:
         other_host = address[0] != self.address[0]
         self.address = address
         self.candidate = None
-        self._moves.append(now)
+        self._moves = (*self._moves, now)
         return other_host
 
     def _may_move(self, now: int) -> bool:
-        self._moves = [time for time in self._moves if now - time < MINUTE]
+        self._moves = tuple(time for time in self._moves if now - time < MINUTE)
         if len(self._moves) >= MOVES_PER_MINUTE:
             return False
         return not self._moves or now - self._moves[-1] >= MOVE_INTERVAL

@@ -306,8 +306,9 @@ class SendTests(SynchronousTestCase):
         for channel in range(8):
             for _ in range(256):
                 self.send(bytes(1_100), channel)
-        self.peer.wait(400 * MILLISECOND)
+        self.peer.wait(150 * MILLISECOND)
         self.assertEqual(len(self.connection._sent.packets), 256)
+        self.assertEqual(len(self.peer.packets), 256)
         for _ in range(30):
             self.peer.give(unreliable(b"still here"))
             self.peer.wait(SECOND)
@@ -339,6 +340,21 @@ class SendTests(SynchronousTestCase):
         assert deadline is not None
         self.assertTrue(0 < deadline - self.peer.now < 5 * MILLISECOND)
         self.assertEqual(len(datas(self.peer.wait(50 * MILLISECOND))), 32 - burst)
+
+    def test_windowGrows(self) -> None:
+        """
+        The congestion window grows when it, not the pacer, held frames back.
+        """
+        congestion = self.connection._congestion
+        congestion._budget, congestion._paced_at = 10**9, self.peer.now
+        for _ in range(100):
+            self.send(bytes(1_100))
+        window = congestion.window
+        sent = len(self.peer.flush())
+        self.assertEqual((sent, self.connection.blocked_until), (-(-window // 1_122), None))
+        self.peer.now += 50 * MILLISECOND
+        self.peer.give(ack(1, 0))
+        self.assertEqual(congestion.window, window + 2 * 1_122)
 
     def test_unreliableNotHeldBack(self) -> None:
         """

@@ -159,6 +159,16 @@ class FillTests(OutgoingTestCase):
         self.assertIn(0, channels[0] | channels[1])
         self.assertIn(1, channels[0] | channels[1])
 
+    def test_channelsWithFullFrames(self) -> None:
+        """
+        Channels with frames of which one fills a packet alternate.
+        """
+        for channel in (6, 2):
+            for _ in range(3):
+                self.add(bytes(MOST), channel)
+        channels = [frames[0][0] & CHANNEL_MASK for frames in self.packets()]
+        self.assertEqual(channels, [6, 2, 6, 2, 6, 2])
+
     def test_blockedChannel(self) -> None:
         """
         A channel with a full window does not keep another one from sending.
