@@ -55,7 +55,7 @@ def main() -> None:
     factory.protocol = Echo
     factory.noisy = False
     stream = cast(IReactorTCP, reactor).listenTCP(0, factory, 512, "127.0.0.1")
-    datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramEcho(), "127.0.0.1")
+    datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramEcho(), "127.0.0.1", 8192)
     ports = {"TCP": stream, "UDP": datagrams}
     addresses = {name: cast(IPv4Address, port.getHost()) for name, port in ports.items()}
     write_ready_file(

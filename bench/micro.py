@@ -1,153 +1,39 @@
 """
-The server's own part of an echo, without sockets: from one record given to
-C{TcpConnection.dataReceived} to the answer's C{transport.write}. This is the
-tool for profiling; what the kernel and Twisted's reactor cost is not in it.
+The server's own part of an echo, without sockets: what the kernel and Twisted's
+reactor cost is not in it. This is the tool for profiling.
 """
 
 import argparse
-import os
-import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from cProfile import Profile
+from functools import partial
 from pstats import Stats
-from typing import Final, cast
-
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IReactorTime, ITransport
-from twisted.internet.testing import MemoryReactorClock
+from typing import Protocol
 
 from bench.figures import machine, spread
-from bench.session import Session
-from diarkis_tw import demo
-from diarkis_tw.config.settings import NodeSettings, Settings, TcpSettings
-from diarkis_tw.server import Server
-from diarkis_tw.transports.tcp import TcpServer
-from diarkis_tw.wire.cipher import AeadCache
-from diarkis_tw.wire.record import RecordReader
-
-PAYLOAD_SIZE: Final = 64
+from bench.micro_tcp import EchoServer, open_and_seal
+from bench.micro_udp import UdpEchoServer
+from bench.session import PAYLOAD_SIZE
 
 
-class Wire:
-    """
-    The least that a L{TcpConnection} needs of its transport.
-
-    @ivar written: what the server sent.
-    """
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.write = self.written.append
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """
-        There is no delay.
-        """
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """
-        The buffer is never full.
-        """
-
-
-class Player:
-    """
-    One connected user.
-
-    @ivar session: the client's side.
-    @ivar receive: the connection's C{dataReceived}.
-    """
-
-    def __init__(self, server: Server, factory: TcpServer, uid: str, ciphers: AeadCache) -> None:
-        keys = server.users.create(uid, "TCP", {}).keys
-        self.session = Session(keys, os.urandom(PAYLOAD_SIZE), ciphers)
-        self._wire = Wire()
-        connection = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-        assert connection is not None
-        connection.transport = cast(ITransport, self._wire)
-        connection.connectionMade()
-        self.receive: Callable[[bytes], None] = connection.dataReceived
-        self.receive(self.session.hello())
-        self.session.accept(self._answers()[0][2])
-        self.receive(self.session.keep_alive())
-        self.session.opened(*self._answers()[0][1:])
-
-    def check(self, count: int) -> None:
-        """
-        Open the answers to C{count} requests.
-        """
-        answers = self._answers()
-        if len(answers) != count:
-            raise RuntimeError(f"{len(answers)} answers to {count} requests")
-        for _, header, body in answers:
-            self.session.check(header, body)
-
-    def _answers(self) -> list[tuple[int, bytes, bytes]]:
-        reader = RecordReader(1024)
-        reader.feed(b"".join(self._wire.written))
-        self._wire.written.clear()
-        return list(iter(reader.next, None))
-
-
-class EchoServer:
+class Echoes(Protocol):
     """
     A server in this process.
-
-    @ivar players: its users.
     """
-
-    def __init__(self, players: int) -> None:
-        reactor = MemoryReactorClock()
-        settings = Settings(tcp=TcpSettings(), node=NodeSettings(max_command_rate=0))
-        server = Server(cast(IReactorTime, reactor), settings)
-        demo.setup(server)
-        server.service().startService()
-        factory = cast(TcpServer, reactor.tcpServers[0][1])
-        ciphers = AeadCache(2 * players + 2)
-        self.players = [Player(server, factory, f"{n}", ciphers) for n in range(players)]
 
     def echoes(self, count: int, profile: Profile | None = None) -> float:
         """
-        Run echoes, the players in turn, and check the answers.
+        Run echoes, C{count} of each player.
 
-        @param count: of each player.
         @return: microseconds of CPU for each.
         """
-        players = self.players
-        work = [(player.receive, player.session.echo()) for _ in range(count) for player in players]
-        with profile or nullcontext():
-            begin = time.thread_time_ns()
-            for receive, record in work:
-                receive(record)
-            took = time.thread_time_ns() - begin
-        for player in players:
-            player.check(count)
-        return took / len(work) / 1e3
-
-
-def open_and_seal(count: int) -> float:
-    """
-    Measure what the library alone takes to open a record of that size and to
-    seal one.
-
-    @return: microseconds of CPU for both.
-    """
-    aead = AESGCM(bytes(16))
-    nonce, header, plaintext = bytes(12), bytes(4), bytes(PAYLOAD_SIZE)
-    sealed = aead.encrypt(nonce, plaintext, header)
-    begin = time.thread_time_ns()
-    for _ in range(count):
-        aead.decrypt(nonce, sealed, header)
-        aead.encrypt(nonce, plaintext, header)
-    return (time.thread_time_ns() - begin) / count / 1e3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """
     Describe this benchmark's options.
     """
+    parser.add_argument("--only", choices=("tcp", "udp"), help="one transport alone")
     parser.add_argument("--count", type=int, default=200, help="echoes of each user a round")
     parser.add_argument("--clients", type=int, default=50, help="users, in turn")
     parser.add_argument("--rounds", type=int, default=20)
@@ -159,19 +45,41 @@ def run(options: argparse.Namespace) -> None:
     Measure and print.
     """
     print(machine())
-    server = EchoServer(options.clients)
+    total = options.count * options.clients
+    print(
+        f"one echo of {PAYLOAD_SIZE} bytes, CPU us; median (least-greatest) of "
+        f"{options.rounds} rounds of {total}"
+    )
+    if options.only != "udp":
+        _measure("TCP, dataReceived to transport.write", EchoServer(options.clients), options)
+    if options.only != "tcp":
+        for name, clients, reliable in (
+            ("UDP unreliable, doRead to sendto", options.clients, False),
+            ("UDP unreliable, alone in its turn", 1, False),
+            ("UDP reliable", options.clients, True),
+            ("UDP reliable, alone in its turn", 1, True),
+        ):
+            _measure(name, UdpEchoServer(clients, reliable), options)
+    if options.profile:
+        return
+    _line("AES-GCM alone, opening and sealing", options.rounds, lambda: open_and_seal(total))
+    if options.only != "tcp":
+        print("hostile datagrams, CPU us each")
+        server = UdpEchoServer(1, False)
+        for name, datagram in server.hostile().items():
+            _line(name, options.rounds, partial(server.cost, datagram, options.count))
+
+
+def _measure(name: str, server: Echoes, options: argparse.Namespace) -> None:
     server.echoes(options.count)
     if options.profile:
         profile = Profile()
         server.echoes(options.count, profile)
+        print(f"\n{name}")
         Stats(profile).sort_stats("tottime").print_stats(25)
-        return
-    total = options.count * options.clients
-    rounds = [server.echoes(options.count) for _ in range(options.rounds)]
-    ciphers = [open_and_seal(total) for _ in range(options.rounds)]
-    print(
-        f"one echo of {PAYLOAD_SIZE} bytes, CPU us; median (least-greatest) of "
-        f"{options.rounds} rounds of {total}\n"
-        f"    dataReceived to transport.write    {spread(rounds, 2)}\n"
-        f"    AES-GCM alone, opening and sealing {spread(ciphers, 2)}"
-    )
+    else:
+        _line(name, options.rounds, lambda: server.echoes(options.count))
+
+
+def _line(name: str, rounds: int, measure: Callable[[], float]) -> None:
+    print(f"    {name:40}{spread([measure() for _ in range(rounds)], 2)}", flush=True)

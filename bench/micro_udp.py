@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from cProfile import Profile
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +29,6 @@ from diarkis_tw.units import microseconds
 from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.datagram import HELLO_BYTE, HELLO_SIZE
 from diarkis_tw.wire.message import encode_request, encode_response
-from diarkis_tw.wire.packet import CLIENT_HEADER_SIZE, DATA_BYTE
 
 TURN: Final = 0.001
 """Seconds between two turns of the reactor."""
@@ -91,7 +90,7 @@ class Port:
         return IPv4Address("UDP", "127.0.0.1", 7000)
 
 
-class Reactor(MemoryReactorClock):  # type: ignore[misc]
+class Reactor(MemoryReactorClock):
     """
     A reactor on a clock, with one UDP port.
     """
@@ -207,29 +206,32 @@ class UdpEchoServer:
             self._reactor.advance(TURN)
         return took / count / len(self.players) / 1e3
 
-    def hostile(self, count: int) -> dict[str, float]:
+    def hostile(self) -> dict[str, bytes]:
         """
-        Measure datagrams that nobody asked for.
-
-        @return: microseconds of CPU for each, by what they are.
+        Make datagrams that nobody asked for, by what they are.
         """
-        cid = self.players[0].connection._header[1:]
-        number = (self.players[0].connection._sent.next_number).to_bytes(2)
-        kinds = {
-            "junk": bytes(100),
+        player = self.players[0]
+        self.port.arrived.clear()
+        player.send()
+        genuine, _ = self.port.arrived.pop()
+        return {
+            "junk": bytes(len(genuine)),
             "HELLO without cookie": bytes((HELLO_BYTE,)) + bytes(HELLO_SIZE - 1),
-            "unknown cid": bytes((DATA_BYTE,)) + bytes(99),
-            "forged, of a live cid": bytes((DATA_BYTE,)) + cid + number + bytes(89),
+            "unknown cid": genuine[:1] + bytes(len(genuine) - 1),
+            "forged, of a live cid": genuine[:-1] + bytes((genuine[-1] ^ 1,)),
         }
-        assert 1 + len(cid) + len(number) == CLIENT_HEADER_SIZE
-        return {name: self._cost(datagram, count) for name, datagram in kinds.items()}
 
-    def _cost(self, datagram: bytes, count: int) -> float:
-        receive: Any = self.port.protocol.datagramReceived
-        address = ("127.0.0.1", 1)
+    def cost(self, datagram: bytes, count: int) -> float:
+        """
+        Measure what C{count} of such a datagram cost.
+
+        @return: microseconds of CPU for each.
+        """
+        receive = self.port.protocol.datagramReceived
+        stranger = ("127.0.0.2", 1)
         begin = time.thread_time_ns()
         for _ in range(count):
-            receive(datagram, address)
+            receive(datagram, stranger)
         self._reactor.advance(0)
         took = time.thread_time_ns() - begin
         self.take()

@@ -27,7 +27,7 @@ def connect(
     base_url: str,
     uid: str,
     *,
-    type: ServerType = ServerType.TCP,
+    type: ServerType | str = ServerType.TCP,
     client_key: str | None = None,
     data: Mapping[str, object] | None = None,
     forward_secrecy: bool = True,
@@ -47,7 +47,7 @@ def connect(
 
     @param base_url: of the endpoint API.
     @param uid: the user's id, 1..128 bytes of UTF-8.
-    @param type: the kind of server wanted.
+    @param type: the kind of server wanted, or a custom type of the server's C{node.type}.
     @param client_key: what the server was given as C{DIARKIS_CLIENT_KEY}.
     @param data: becomes the user's data on the server.
     @param forward_secrecy: offer an X25519 exchange, so that whoever learns the
@@ -143,8 +143,8 @@ def _transport_maker(
     return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
 
 
-def _require_built(type: ServerType) -> None:
-    if type is ServerType.WS:
+def _require_built(type: ServerType | str) -> None:
+    if type == ServerType.WS:
         raise LocalProtocolError(f"a client over {type} is not built yet; use TCP or UDP")
 
 

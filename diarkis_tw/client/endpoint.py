@@ -66,7 +66,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     The JSON object, with the API's own names.
     """
 
-    server_type: ServerType
+    server_type: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     server_host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     server_port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     sid: str
@@ -77,6 +77,8 @@ class _Answer(msgspec.Struct, rename="camel"):
     encryption: bool
     tls: bool
     expires_in: Annotated[float, msgspec.Meta(ge=0)]
+    transport: ServerType | None = None
+    """Comes with a custom server type, which does not tell it."""
 
 
 class _Refusal(msgspec.Struct):
@@ -117,8 +119,16 @@ def parse_endpoint(answer: bytes) -> Endpoint:
         )
     if found.tls:
         raise EndpointError("the server wants TLS, which is not built yet", _OK)
+    try:
+        transport = found.transport or ServerType(found.server_type)
+    except ValueError:
+        raise EndpointError(
+            f"the endpoint answer is not understood: serverType {found.server_type!r} comes "
+            "without the transport it uses",
+            _OK,
+        ) from None
     return Endpoint(
-        server_type=found.server_type,
+        server_type=transport,
         host=found.server_host,
         port=found.server_port,
         keys=keys,
@@ -169,7 +179,7 @@ async def ask_endpoint(
     clock: IReactorTime,
     base_url: str,
     uid: str,
-    server_type: ServerType,
+    server_type: ServerType | str,
     *,
     client_key: str | None = None,
     data: Mapping[str, object] | None = None,

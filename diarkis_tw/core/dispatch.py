@@ -3,7 +3,8 @@ Running the chain of one command and answering it.
 
 Rules:
 
-  - Steps run in order. An error ends the chain of this command only.
+  - Steps run in order. An error ends the chain of this command only; so does
+    the end of the user.
   - A returned bytes or mapping is the answer, with status OK.
   - L{CommandError} = BAD with its code and message; every other error = ERR
     9999 "internal error", its details only in the log; an unknown pair = BAD 1004.
@@ -96,6 +97,8 @@ class Dispatcher:
         cmd = request.cmd
         body = request.body
         for step in steps[index:] if index else steps:
+            if index and user.inbox.closed:
+                return True
             index += 1
             turn = None
             try:

@@ -42,6 +42,7 @@ class Inbox:
     """
     Queue and running command of one user.
 
+    @ivar closed: the user is gone.
     @ivar running: the request whose chain is running or waiting.
     @ivar turn: the step that has not finished; L{None} while none waits.
     @ivar blocked_since: when that step was left unfinished.
@@ -51,12 +52,12 @@ class Inbox:
     """
 
     __slots__ = (
-        "_closed",
         "_dispatcher",
         "_queue",
         "_throttled",
         "_user",
         "blocked_since",
+        "closed",
         "full_since",
         "over_since",
         "refilled_at",
@@ -70,7 +71,7 @@ class Inbox:
         self._user = user
         self._dispatcher = dispatcher
         self._queue: deque[Request] | None = None
-        self._closed = False
+        self.closed = False
         self._throttled = False
         self.running: Request | None = None
         self.turn: Turn | None = None
@@ -96,7 +97,7 @@ class Inbox:
             return True
         if self.running is not None:
             return self._enqueue(Request(ver, cmd, request_id, body, reliable))
-        if self._closed:
+        if self.closed:
             return False
         request = self.running = Request(ver, cmd, request_id, body, reliable)
         if self._dispatcher.run(self._user, request):
@@ -133,7 +134,7 @@ class Inbox:
         """
         The user is gone: cancel what runs, drop what waits.
         """
-        self._closed = True
+        self.closed = True
         self._queue = None
         self._dispatcher.limit.forget(self)
         turn, self.turn = self.turn, None
@@ -161,7 +162,7 @@ class Inbox:
         return True
 
     def _enqueue(self, request: Request) -> bool:
-        if self._closed:
+        if self.closed:
             return False
         queue = self._queue
         if queue is None:

@@ -143,11 +143,14 @@ class EndpointResource(JsonResource):
 
 
 def _form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
-    return {
+    form: dict[str, object] = {
         "serverType": server_type,
         "serverHost": endpoint.host,
         "serverPort": endpoint.port,
     }
+    if server_type not in TRANSPORTS:
+        form["transport"] = endpoint.transport
+    return form
 
 
 def _v1_form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:

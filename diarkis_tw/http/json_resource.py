@@ -13,7 +13,8 @@ from typing import ClassVar, Final, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, ITransport
+from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -31,6 +32,11 @@ IDLE_TIMEOUT: Final = 30
 
 ALLOWED_HEADERS: Final = b"Content-Type, ClientKey, ResponseVersion"
 """Request headers that a web page of another origin may send."""
+
+
+CONNECTIONS_MOST: Final = 256
+"""HTTP connections at once: logging in takes milliseconds, and a usual limit of
+1024 sockets leaves the rest to players."""
 
 
 class ApiError(Exception):
@@ -130,7 +136,9 @@ class JsonResource(Resource):
         if request.method == b"OPTIONS" and self.allow_origin:
             request.setHeader(b"Access-Control-Allow-Methods", b", ".join(self.methods))
             return {}
-        if request.method not in (*self.methods, b"HEAD"):
+        # HEAD changes nothing, so it goes where only GET goes
+        reads = self.methods == (b"GET",) and request.method == b"HEAD"
+        if request.method not in self.methods and not reads:
             request.setHeader(b"Allow", b", ".join(self.methods))
             allowed = b" or ".join(self.methods).decode()
             raise ApiError(405, "method", f"Use {allowed}.")
@@ -175,7 +183,10 @@ class Root(JsonResource):
 
 class JsonSite(Site):
     """
-    A site without a log line a request: its counters are for that.
+    A site without a log line a request, and with a cap on its connections, so
+    that they cannot use up the process's sockets.
+
+    @ivar turned_away: connections above the cap.
     """
 
     requestFactory = BoundedRequest
@@ -184,6 +195,25 @@ class JsonSite(Site):
 
     def __init__(self, root: Resource, clock: IReactorTime) -> None:
         super().__init__(root, timeout=IDLE_TIMEOUT, reactor=clock)
+        self._connections = 0
+        self.turned_away = 0
+
+    def buildProtocol(  # type: ignore[override] - Twisted names a private class
+        self, addr: IAddress | None
+    ) -> Protocol | None:
+        if self._connections >= CONNECTIONS_MOST:
+            self.turned_away += 1
+            return None
+        channel = cast(Protocol, super().buildProtocol(addr))
+        lost = channel.connectionLost
+
+        def connection_lost(reason: Failure = connectionDone) -> None:
+            self._connections -= 1
+            lost(reason)
+
+        channel.connectionLost = connection_lost  # type: ignore[method-assign]
+        self._connections += 1
+        return channel
 
     def log(self, request: object) -> None:
         """

@@ -4,7 +4,7 @@ L{bench.micro}.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.micro import EchoServer, open_and_seal
+from bench.micro_tcp import EchoServer, open_and_seal
 
 
 class MicroTests(SynchronousTestCase):

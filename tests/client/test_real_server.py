@@ -13,7 +13,8 @@ from diarkis_tw.client import (
     ResponseError,
     connect,
 )
-from diarkis_tw.constants import CloseCode
+from diarkis_tw.config.settings import NodeSettings, Settings
+from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.server import CommandError, Server
 from diarkis_tw.testing.loopback import LoopbackReactor
 
@@ -29,8 +30,8 @@ class RealServerTests(SynchronousTestCase):
         self.addCleanup(self.stop)
         self.events = []
 
-    def start(self):
-        self.server = Server(self.reactor)
+    def start(self, settings=None):
+        self.server = Server(self.reactor, settings)
         self.server.setup_as_tcp_server({"port": 7200, "maxRcvSize": 256})
         self.server.setup_as_http_server({"port": 7000})
         self.server.handle_command(2, 10, self.echo)
@@ -44,6 +45,18 @@ class RealServerTests(SynchronousTestCase):
         stopping = self.service.stopService()
         self.reactor.advance(40)
         self.successResultOf(stopping)
+
+    def test_custom_type(self):
+        """A node with a type of its own is asked for by that word; its answer tells the transport."""
+        self.stop()
+        self.start(Settings(node=NodeSettings(type="Arena")))
+        connecting = connect("http://127.0.0.1:7000", "zoe", type="Arena", reactor=self.reactor)
+        self.reactor.advance(1)
+        client = self.successResultOf(connecting)
+        self.assertEqual(client.endpoint.server_type, ServerType.TCP)
+        asking = client.request(2, 10, b"hello")
+        self.reactor.advance(1)
+        self.assertEqual(self.successResultOf(asking), b"hello")
 
     def echo(self, ver, cmd, payload, user):
         self.users[user.uid] = user

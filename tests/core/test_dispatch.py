@@ -304,6 +304,16 @@ class ChainTests(CoreTestCase):
         client.command(id=7)
         self.assertEqual(client.answers(), [(7, OK, b"hello")])
 
+    def test_hook_that_kicks(self) -> None:
+        """
+        Once a hook has ended the user, no handler runs for it.
+        """
+        self.core.registry.hook(lambda user: user.disconnect())
+        _, client = self.serve(lambda ver, cmd, payload, user: self.seen.append("ran"))
+        client.command(id=7)
+        self.assertEqual(self.seen, [])
+        self.assertEqual(client.answers(), [])
+
     def test_hook_error(self) -> None:
         """
         An error in a hook ends the chain before any handler runs.

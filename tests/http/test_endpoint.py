@@ -150,11 +150,11 @@ class AnswerTests(EndpointCase):
 
     def test_head(self) -> None:
         """
-        HEAD answers as GET does, without the body.
+        HEAD is refused: it must not make a user whose keys nobody gets.
         """
         answer = self.ask(ALICE, method="HEAD")
-        self.assertEqual((answer.status, answer.body), (200, b""))
-        self.assertGreater(int(answer.headers["Content-Length"]), 100)
+        self.assertEqual((answer.status, answer.body), (405, b""))
+        self.assertEqual(self.sessions(), 0)
 
     def test_query(self) -> None:
         """
@@ -517,6 +517,7 @@ class NodeTests(EndpointCase):
         answer = self.ask("/endpoint/type/Arena/user/a")
         self.made(answer)
         self.assertEqual(answer.json()["serverType"], "Arena")
+        self.assertEqual(answer.json()["transport"], "TCP")
         self.assertRefused(self.ask("/endpoint/type/arena/user/a"), 404, "unknown_type")
         self.assertRefused(self.ask(ALICE), 503, "no_node")
 

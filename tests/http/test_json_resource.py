@@ -6,12 +6,15 @@ from collections.abc import Callable
 from io import BytesIO
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.http.json_resource import (
     BODY_LIMIT,
     BODY_PATIENCE,
+    CONNECTIONS_MOST,
     IDLE_TIMEOUT,
     ApiError,
     BoundedRequest,
@@ -52,6 +55,20 @@ class JsonResourceTests(SynchronousTestCase):
         connection = HttpConnection(self.site)
         connection.send(encode("GET" if body is None else "POST", "/odd", body))
         return connection.answer()
+
+    def test_so_many_connections(self) -> None:
+        """
+        So many connections at once; one that ends makes room for another.
+        """
+        channels = [self.site.buildProtocol(None) for _ in range(CONNECTIONS_MOST)]
+        self.assertNotIn(None, channels)
+        self.assertIsNone(self.site.buildProtocol(None))
+        self.assertEqual(self.site.turned_away, 1)
+        transport = StringTransport()
+        channels[0].makeConnection(transport)
+        channels[0].connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(self.site.buildProtocol(None))
+        self.assertIsNone(self.site.buildProtocol(None))
 
     def test_value(self) -> None:
         """
