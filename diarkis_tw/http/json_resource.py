@@ -198,7 +198,7 @@ class JsonSite(Site):
         self._connections = 0
         self.turned_away = 0
 
-    def buildProtocol(  # type: ignore[override] - Twisted names a private class
+    def buildProtocol(  # type: ignore[override]  # Twisted names a private class
         self, addr: IAddress | None
     ) -> Protocol | None:
         if self._connections >= CONNECTIONS_MOST:

@@ -47,7 +47,7 @@ class RealServerTests(SynchronousTestCase):
         self.successResultOf(stopping)
 
     def test_custom_type(self):
-        """A node with a type of its own is asked for by that word; its answer tells the transport."""
+        """A custom node type is asked for by its word; the answer tells its transport."""
         self.stop()
         self.start(Settings(node=NodeSettings(type="Arena")))
         connecting = connect("http://127.0.0.1:7000", "zoe", type="Arena", reactor=self.reactor)
