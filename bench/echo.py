@@ -19,6 +19,7 @@ from bench import idle, keep_alive, tcp, udp
 from bench.contest import Contestant, contest, report, report_unclean
 from bench.figures import machine
 from bench.process import ServerProcess, cores, game_server
+from diarkis_tw.config.fields import CONNECTION_TTL_DEFAULT
 
 PARTS: Final = {"tcp": tcp.contestants, "udp": udp.contestants}
 
@@ -38,6 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-alive", type=int, default=5000, help="UDP users who keep alive; 0 = without"
     )
+    parser.add_argument(
+        "--interval", type=float, default=keep_alive.INTERVAL, help="of their keep-alives"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -46,22 +50,22 @@ def run(options: argparse.Namespace) -> None:
     """
     begin = time.monotonic()
     print(machine(), flush=True)
-    if None in cores():
+    core, load_core = cores()
+    if core is None:
         print("one core only: load and server disturb each other", flush=True)
-    with TemporaryDirectory(prefix="bench-") as name, _own_core():
+    with TemporaryDirectory(prefix="bench-") as name, _pinned(load_core):
         folder = Path(name)
         for part in PARTS:
             if options.only in (None, part):
                 print(f"\n{part.upper()}", flush=True)
-                _echoes(part, folder, options)
-                _memory(part, folder, options.idle)
+                _echoes(part, folder, core, options)
+                _memory(part, folder, core, options.idle)
         if options.keep_alive and options.only != "tcp":
-            _keep_alives(folder, options.keep_alive)
+            _keep_alives(folder, core, options.keep_alive, options.interval)
     print(f"\n{time.monotonic() - begin:.0f} s in all", flush=True)
 
 
-def _echoes(part: str, folder: Path, options: argparse.Namespace) -> None:
-    core = cores()[0]
+def _echoes(part: str, folder: Path, core: int | None, options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         floor = stack.enter_context(_floor(folder, core))
         server = stack.enter_context(game_server(folder, "server", core))
@@ -81,18 +85,19 @@ def _echoes(part: str, folder: Path, options: argparse.Namespace) -> None:
         report(f"Fixed rate: {options.rate} requests a second in all", names, paced)
 
 
-def _memory(part: str, folder: Path, asked: int | None) -> None:
+def _memory(part: str, folder: Path, core: int | None, asked: int | None) -> None:
     count = idle.DEFAULT[part] if asked is None else asked
     if not count:
         return
     print(f"\nMemory: {count} users come and stay idle", flush=True)
-    size = idle.bytes_per_user(part, game_server(folder, "idle", cores()[0]), count)
+    size = idle.bytes_per_user(part, game_server(folder, "idle", core), count)
     print(f"{size / 1024:.1f} KiB resident per user", flush=True)
 
 
-def _keep_alives(folder: Path, count: int) -> None:
+def _keep_alives(folder: Path, core: int | None, count: int, interval: float) -> None:
     print(f"\nKeep-alive: {count} UDP users do nothing else", flush=True)
-    print(keep_alive.measure(folder, cores()[0], count), flush=True)
+    server = game_server(folder, "keep-alive", core, CONNECTION_TTL_DEFAULT)
+    print(keep_alive.measure(server, _floor(folder, core), count, interval), flush=True)
 
 
 def _floor(folder: Path, core: int | None) -> ServerProcess:
@@ -100,11 +105,11 @@ def _floor(folder: Path, core: int | None) -> ServerProcess:
 
 
 @contextmanager
-def _own_core() -> Iterator[None]:
+def _pinned(core: int | None) -> Iterator[None]:
     usable = os.sched_getaffinity(0)
     try:
-        if (load_core := cores()[1]) is not None:
-            os.sched_setaffinity(0, {load_core})
+        if core is not None:
+            os.sched_setaffinity(0, {core})
         yield
     finally:
         os.sched_setaffinity(0, usable)

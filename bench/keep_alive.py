@@ -5,27 +5,41 @@ that the server asks for by default.
 
 import time
 from collections import deque
-from pathlib import Path
+from dataclasses import dataclass
 from select import select
 from socket import socket
 from typing import Final
 
-from bench.datagrams import DATAGRAM_SIZE, asker, clock, open_socket, shake_hands
+from bench.contest import Contestant
+from bench.datagrams import (
+    DATAGRAM_SIZE,
+    BareEchoClient,
+    asker,
+    clock,
+    open_socket,
+    shake_hands,
+)
 from bench.endpoint import EndpointApi
-from bench.process import game_server
+from bench.load import Load
+from bench.process import ServerProcess
 from diarkis_tw.config.fields import CONNECTION_TTL_DEFAULT
 from diarkis_tw.constants import Builtin
 from diarkis_tw.core.admission import keep_alive_interval
 from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.units import seconds
-from diarkis_tw.wire.cipher import AeadCache
+from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache
 from diarkis_tw.wire.keep_alive import encode_keep_alive_request
 from diarkis_tw.wire.message import encode_request
+from diarkis_tw.wire.packet import CLIENT_HEADER_SIZE
 
-ROUNDS: Final = 4
+ROUNDS: Final = 3
 """Keep-alives of each user that are measured."""
 
+INTERVAL: Final = seconds(keep_alive_interval(CONNECTION_TTL_DEFAULT))
+"""Seconds between two keep-alives of a user, as the server asks for by default."""
+
 REQUEST: Final = encode_request(0, Builtin.KEEP_ALIVE, 0, encode_keep_alive_request(0, 1))
+REQUEST_SIZE: Final = CLIENT_HEADER_SIZE + 1 + len(REQUEST) + TAG_SIZE
 
 
 class KeepAlives:
@@ -46,11 +60,13 @@ class KeepAlives:
         self._due: deque[tuple[float, Connection]] = deque()
         self._waiting: deque[Connection] = deque()
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, since: float) -> None:
         """
-        Begin to keep C{connection} alive.
+        Keep C{connection} alive.
+
+        @param since: when it was last heard of.
         """
-        self._due.append((time.perf_counter() + self._interval, connection))
+        self._due.append((since + self._interval, connection))
 
     def run_due(self) -> None:
         """
@@ -92,16 +108,37 @@ class KeepAlives:
                 return
 
 
-def measure(folder: Path, core: int | None, count: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """
+    What keep-alives cost.
+
+    @ivar busy: percent of its core that the server used; C{floor}: that a bare
+        echo used for as many datagrams.
+    @ivar rate: keep-alives per second.
+    @ivar answered: percent of them.
+    """
+
+    busy: float
+    floor: float
+    rate: float
+    answered: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.busy:.1f} % of a core for {self.rate:.0f} keep-alives a second, "
+            f"{self.busy / self.rate * 1e4:.1f} us each; {self.answered:.1f} % answered\n"
+            f"{self.floor:.1f} % for the bare echo of as many datagrams"
+        )
+
+
+def measure(server: ServerProcess, floor: ServerProcess, count: int, interval: float) -> Share:
     """
     Let users come and keep alive.
 
-    @param folder: for the server's files.
-    @param core: for the server.
-    @return: a sentence.
+    @param server: with the default connectionTTL; not started yet, as C{floor}.
+    @param interval: seconds between two keep-alives of a user.
     """
-    interval = seconds(keep_alive_interval(CONNECTION_TTL_DEFAULT))
-    server = game_server(folder, "keep-alive", core, CONNECTION_TTL_DEFAULT)
     ciphers = AeadCache(2 * count + 2)
     with (
         server,
@@ -113,14 +150,20 @@ def measure(folder: Path, core: int | None, count: int) -> str:
             endpoint = api.log_in("UDP", f"user{number}")
             users.run_due()
             users.settle()
-            users.add(shake_hands(endpoint, asker(wire), ciphers))
+            users.add(shake_hands(endpoint, asker(wire), ciphers), time.perf_counter())
         users.run(interval)
+        users.settle()
         sent, answered = users.sent, users.answered
         cpu, begin = server.cpu_time(), time.perf_counter()
         users.run(ROUNDS * interval)
         cpu, took = server.cpu_time() - cpu, time.perf_counter() - begin
+        users.settle()
         sent, answered = users.sent - sent, users.answered - answered
-    return (
-        f"{cpu / took * 100:.2f} % of a core, {sent / took:.0f} keep-alives a second, "
-        f"{cpu / sent * 1e6:.1f} us each; {answered / sent * 100:.1f} % answered"
-    )
+    rate = sent / took
+    return Share(cpu / took * 100, _bare_echo(floor, interval, rate), rate, answered / sent * 100)
+
+
+def _bare_echo(floor: ServerProcess, duration: float, rate: float) -> float:
+    with floor, open_socket(**floor.addresses["UDP"]) as wire:
+        load = Load([BareEchoClient(wire, REQUEST_SIZE)])
+        return Contestant("floor", floor, load).fixed_rate(duration, rate).busy

@@ -7,7 +7,6 @@ datagrams cost.
 import os
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import nullcontext
 from cProfile import Profile
 from typing import Final, cast
@@ -25,6 +24,7 @@ from diarkis_tw.config.settings import NodeSettings, Settings, UdpSettings
 from diarkis_tw.constants import ServerType, Status
 from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.server import Server
+from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.units import microseconds
 from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.datagram import HELLO_BYTE, HELLO_SIZE
@@ -105,7 +105,10 @@ class Reactor(MemoryReactorClock):
 
 class Player:
     """
-    One connected user: its real connection, and whether echoes are reliable.
+    One connected user.
+
+    @ivar connection: the client's side.
+    @ivar address: of the client.
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class Player:
         keys = server.server.users.create(f"{number}", "UDP", {}).keys
         self._server = server
         self._reliable = reliable
-        self._address = ("127.0.0.1", 1024 + number)
+        self.address = ("127.0.0.1", 1024 + number)
         payload = os.urandom(PAYLOAD_SIZE)
         self._request = encode_request(*ECHO, 1, payload)
         self._answer = (encode_response(*ECHO, Status.OK, 1, payload), reliable)
@@ -128,7 +131,7 @@ class Player:
         now = self._server.now()
         self.connection.send(self._request, self._reliable, 0, now)
         for datagram in self.connection.flush(now):
-            self._server.port.arrived.append((datagram, self._address))
+            self._server.port.arrived.append((datagram, self.address))
 
     def check(self, datagram: bytes) -> None:
         """
@@ -141,7 +144,7 @@ class Player:
         connection.delivered.clear()
 
     def _ask(self, datagram: bytes) -> bytes:
-        self._server.port.arrived.append((datagram, self._address))
+        self._server.port.arrived.append((datagram, self.address))
         self._server.turn()
         [(answer, _)] = self._server.take()
         return answer
@@ -152,6 +155,7 @@ class UdpEchoServer:
     A server in this process.
 
     @ivar players: its users.
+    @ivar udp: the protocol under measurement.
     """
 
     def __init__(self, players: int, reliable: bool) -> None:
@@ -162,7 +166,7 @@ class UdpEchoServer:
         demo.setup(self.server)
         self.server.service().startService()
         self.port: Port = self._reactor.port
-        self.read: Callable[[], None] = self.port.doRead
+        self.udp = cast(UdpServer, self.port.protocol)
         ciphers = AeadCache(2 * players + 2)
         self.players = [Player(self, n, reliable, ciphers) for n in range(players)]
 
@@ -227,7 +231,7 @@ class UdpEchoServer:
 
         @return: microseconds of CPU for each.
         """
-        receive = self.port.protocol.datagramReceived
+        receive = self.udp.datagramReceived
         stranger = ("127.0.0.2", 1)
         begin = time.thread_time_ns()
         for _ in range(count):

@@ -51,6 +51,7 @@ class ServerProcess:
         self._command = [sys.executable, *arguments, "--ready-file", str(self._ready)]
 
     def __enter__(self) -> "ServerProcess":
+        self._ready.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,

@@ -9,9 +9,18 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.datagrams import asker, open_socket
 from bench.process import CHECKOUT, ServerProcess
 
-TINY = ["--seconds=0.1", "--rounds=1", "--clients=2", "--rate=200", "--idle=10"]
+TINY = [
+    "--seconds=0.1",
+    "--rounds=1",
+    "--clients=2",
+    "--rate=200",
+    "--idle=10",
+    "--keep-alive=10",
+    "--interval=0.2",
+]
 
 
 class EchoTests(SynchronousTestCase):
@@ -32,8 +41,10 @@ class EchoTests(SynchronousTestCase):
         )
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         for part in ("Closed loop: 2 clients", "Fixed rate: 200", "KiB resident per user"):
-            self.assertIn(part, ended.stdout)
-        self.assertEqual(ended.stdout.count("\nabove"), 2)
+            self.assertEqual(ended.stdout.count(part), 2, part)
+        above = [line.split()[-1] for line in ended.stdout.splitlines() if line[:5] == "above"]
+        self.assertEqual(above, 2 * ["diarkis_tw"] + 2 * ["unreliable", "reliable"])
+        self.assertIn("100.0 % answered", ended.stdout)
 
 
 class ServerProcessTests(SynchronousTestCase):
@@ -57,13 +68,27 @@ class ServerProcessTests(SynchronousTestCase):
         The floor listens, has used CPU and memory, and is gone afterwards.
         """
         with ServerProcess(["-m", "bench.floor"], self.folder(), "floor", None) as floor:
-            self.assertGreater(floor.addresses["TCP"]["port"], 0)
+            for transport in ("TCP", "UDP"):
+                self.assertGreater(floor.addresses[transport]["port"], 0)
             self.assertGreater(floor.cpu_time(), 0)
             difference = floor.cpu_time() - sum(floor.user_and_system())
             self.assertLess(abs(difference), 1)
             self.assertGreater(floor.resident_bytes(), 1_000_000)
             pid = floor.addresses["pid"]
         self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+
+    def test_again(self) -> None:
+        """
+        A second process of a name does not pass for the first one.
+        """
+        folder = self.folder()
+        ports = []
+        for _ in range(2):
+            with ServerProcess(["-m", "bench.floor"], folder, "floor", None) as floor:
+                with open_socket(**floor.addresses["UDP"]) as wire:
+                    self.assertEqual(asker(wire)(b"are you there?"), b"are you there?")
+                ports.append(floor.addresses["pid"])
+        self.assertNotEqual(*ports)
 
     def folder(self) -> Path:
         """

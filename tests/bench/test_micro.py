@@ -1,10 +1,11 @@
 """
-L{bench.micro}.
+L{bench.micro_tcp} and L{bench.micro_udp}.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.micro_tcp import EchoServer, open_and_seal
+from bench.micro_udp import UdpEchoServer
 
 
 class MicroTests(SynchronousTestCase):
@@ -43,3 +44,53 @@ class MicroTests(SynchronousTestCase):
         The library's own share is measured too.
         """
         self.assertGreater(open_and_seal(10), 0)
+
+
+class UdpMicroTests(SynchronousTestCase):
+    """
+    The same over UDP.
+    """
+
+    def test_echoes(self) -> None:
+        """
+        Echoes of either kind take time and are answered rightly, round after round.
+        """
+        for reliable in (False, True):
+            server = UdpEchoServer(3, reliable)
+            self.assertGreater(server.echoes(4), 0)
+            self.assertGreater(server.echoes(4), 0)
+
+    def test_missing_answer(self) -> None:
+        """
+        An echo that is not answered fails the run.
+        """
+        server = UdpEchoServer(2, False)
+        server.players[0].send = lambda: None  # type: ignore[method-assign]
+        self.assertRaises(RuntimeError, server.echoes, 1)
+
+    def test_wrong_answer(self) -> None:
+        """
+        Another player's answer fails the run.
+        """
+        server = UdpEchoServer(2, True)
+        for player in server.players:
+            player.send()
+        server.turn()
+        [(first, _), (second, _)] = server.take()
+        self.assertRaises(RuntimeError, server.players[0].check, second)
+        server.players[0].check(first)
+
+    def test_hostile(self) -> None:
+        """
+        Each hostile datagram is what it is called, costs time and harms nobody.
+        """
+        server = UdpEchoServer(1, False)
+        hostile = server.hostile()
+        counts = []
+        for datagram in hostile.values():
+            self.assertGreater(server.cost(datagram, 3), 0)
+            udp = server.udp
+            forged = sum(one.rudp.forged for one in udp._connections.values())
+            counts.append((udp.junk, udp.resets, forged))
+        self.assertEqual(counts, [(3, 0, 0), (3, 0, 0), (3, 3, 0), (3, 3, 3)])
+        server.echoes(2)
