@@ -28,6 +28,7 @@ class LoadCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.theirs.setblocking(False)
+        self.ours.settimeout(5)  # a bug is a failure then, not a test that hangs
         self.addCleanup(self.ours.close)
         self.addCleanup(self.theirs.close)
 
