@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from diarkis_tw.config.hosts import is_loopback, is_wildcard
 from diarkis_tw.config.json_file import shown
+from diarkis_tw.config.section import extra
 from diarkis_tw.config.settings import (
+    SECTIONS,
     HttpSettings,
     MeshSettings,
-    NodeSettings,
     Settings,
     UdpSettings,
 )
@@ -88,17 +91,14 @@ def _needs(settings: Settings) -> dict[str, str]:
     needs = {f"the section {name}": name for name in settings.transports()}
     if settings.connector is not None:
         needs["the section CONNECTOR"] = "CONNECTOR"
-    for name, files in _tls_files(settings).items():
-        for key in files:
-            needs[f"{name}.{key}"] = "TLS"
-    if settings.udp is not None and settings.udp.rcv_workers > 1:
-        needs["UDP.rcvWorkers above 1"] = "worker processes"
     if settings.mesh != MeshSettings():
         needs["the section mesh"] = "mesh"
-    if settings.node.public_address_url != NodeSettings().public_address_url:
-        needs["node.publicAddressUrl"] = "public address look-up"
-    if settings.node.endpoint_refresh != NodeSettings().endpoint_refresh:
-        needs["node.endpointRefresh"] = "public address look-up"
+    for name in SECTIONS:
+        section = getattr(settings, name.lower())
+        for field in msgspec.structs.fields(section) if section is not None else ():
+            feature = extra(field.type, "needs")
+            if feature is not None and getattr(section, field.name) != field.default:
+                needs[f"{name}.{field.encode_name}"] = str(feature)
     if settings.cloud is not None:
         needs[f"DIARKIS_CLOUD_ENV={settings.cloud}"] = "cloud"
     return needs

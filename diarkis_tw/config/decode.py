@@ -4,6 +4,7 @@ say where a value came from, what was expected and what was found.
 """
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from diarkis_tw.config.forms import FORMS
-from diarkis_tw.config.json_file import shown
-from diarkis_tw.config.section import Section, extra, is_secret, meta
+from diarkis_tw.config.json_file import parse, shown
+from diarkis_tw.config.section import Section, extra, is_secret, keys, meta
+from diarkis_tw.config.settings import SECTIONS
 from diarkis_tw.errors import ConfigError
 
 _S = TypeVar("_S", bound=Section)
 
 _COMPARED_LENGTH: Final = 64
 """Characters of an unknown key that count in the search for the nearest one."""
+
+_NEAR: Final = 0.5
+"""Likeness, of 1, from which on an unknown word is taken for a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,7 @@ def decode_section(section: type[_S], name: str, given: Mapping[str, Given]) -> 
     for key, item in given.items():
         field = fields.get(key)
         if field is None:
-            raise ConfigError(
-                f"{item.origin}: {name} has no key {shown(key)}. "
-                f"The nearest one is {shown(nearest(key, fields))}; correct or remove it."
-            )
+            raise ConfigError(f"{item.origin}: {unknown_key(name, key)}; correct or remove it.")
         values[field.name] = _decode(field, f"{name}.{key}", item)
     return section(**values)
 
@@ -69,6 +71,31 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return by_lower[difflib.get_close_matches(wanted, by_lower, n=1, cutoff=0.0)[0]]
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """
+    What an error says about an unknown word: the nearest known one, or all of
+    them if none is near.
+    """
+    words = list(known)
+    near = nearest(word, words)
+    ratio = difflib.SequenceMatcher(None, word[:_COMPARED_LENGTH].lower(), near.lower()).ratio()
+    if ratio >= _NEAR:
+        return f"The nearest one is {shown(near)}"
+    return f"There are {', '.join(words)}"
+
+
+def unknown_key(section: str, key: str) -> str:
+    """
+    What an error says about a key that a section does not have.
+    """
+    owners = [name for name, other in SECTIONS.items() if key in keys(other)]
+    if owners:
+        hint = f"It is a key of {' and '.join(owners)}"
+    else:
+        hint = suggestion(key, keys(SECTIONS[section]))
+    return f"{section} has no key {shown(key)}. {hint}"
+
+
 def expected(field: FieldInfo) -> str:
     """
     What values a field takes, in words.
@@ -79,8 +106,9 @@ def expected(field: FieldInfo) -> str:
     if base is bool:
         return "true or false"
     if base is int:
-        bounds = f"from {limits.ge} to {limits.le}" if limits.le else f"of at least {limits.ge}"
-        return f"a whole number {bounds}"
+        unit = extra(field.type, "unit")
+        kind = f"a whole number of {unit}" if unit else "a whole number"
+        return f"{kind} from {limits.ge}" + (f" to {limits.le}" if limits.le else " upward")
     if typing.get_origin(base) is typing.Literal:
         return "one of " + ", ".join(shown(choice) for choice in typing.get_args(base))
     if typing.get_origin(base) is tuple:
@@ -89,7 +117,7 @@ def expected(field: FieldInfo) -> str:
 
 
 def _decode(field: FieldInfo, label: str, given: Given) -> object:
-    value = _unquoted(given.value) if extra(field.type, "quoted") else given.value
+    value = _unquoted(given.value, extra(field.type, "quoted"))
     form = extra(field.type, "form")
     try:
         result: object = msgspec.convert(value, field.type, strict=True)
@@ -102,14 +130,31 @@ def _decode(field: FieldInfo, label: str, given: Given) -> object:
             result = str(given.folder / str(result))
     except (msgspec.ValidationError, ValueError):
         found = "the value found (a secret, not shown)" if is_secret(field.type) else shown(value)
+        advice = "Take the quotes away" if _is_quoted(value, field) else "Correct it"
         raise ConfigError(
             f"{given.origin}: {label} must be {expected(field)}, not {found}. "
-            f"Correct it, or leave it out for the default {shown(field.default)}."
+            f"{advice}, or leave it out for the default {shown(field.default)}."
         ) from None
     return result
 
 
-def _unquoted(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
+def _unquoted(value: object, pattern: object) -> object:
+    """
+    @param pattern: of the digits that may stand in quotes; None = none may.
+    """
+    if isinstance(value, str) and pattern is not None and re.fullmatch(str(pattern), value):
         return int(value)
     return value
+
+
+def _is_quoted(value: object, field: FieldInfo) -> bool:
+    """
+    Whether a value would be right without the quotes around it.
+    """
+    if not isinstance(value, str):
+        return False
+    try:
+        msgspec.convert(parse(value), field.type, strict=True)
+    except (msgspec.ValidationError, ValueError):
+        return False
+    return True

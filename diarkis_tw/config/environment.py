@@ -1,7 +1,6 @@
 """
-What the environment says: C{DIARKIS_CLOUD_ENV}, C{DIARKIS_SHUTDOWN_TIMEOUT},
-C{DIARKIS_CLIENT_KEY}, and any key of a section as
-C{DIARKIS_SET_<SECTION>__<key>}.
+What the environment says: the variables of L{VARIABLES}, and any key of a
+section as C{DIARKIS_SET_<SECTION>__<key>}.
 
 Other variables that begin with C{DIARKIS_} are left alone: Kubernetes makes up
 some, for each Service of such a name.
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from diarkis_tw.config.decode import Given, nearest
+from diarkis_tw.config.decode import Given, nearest, suggestion, unknown_key
 from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.config.json_file import parse, shown
 from diarkis_tw.config.section import keys
@@ -21,6 +20,37 @@ from diarkis_tw.errors import ConfigError
 CLOUDS: Final = ("AWS", "GCP", "AZURE", "ALIBABA", "TENCENT", "LINODE")
 
 SET_PREFIX: Final = "DIARKIS_SET_"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """
+    A variable with a name of its own.
+
+    @ivar about: what it is for, for the documentation.
+    @ivar secret: its value is never shown.
+    """
+
+    about: str
+    secret: bool = False
+
+
+VARIABLES: Final[Mapping[str, Variable]] = {
+    "DIARKIS_CLOUD_ENV": Variable(
+        "Host name or IP address that clients connect to, without a port; needed where a server "
+        "binds all interfaces. Or the cloud that this machine asks for it: "
+        f"{', '.join(CLOUDS)}."
+    ),
+    "DIARKIS_CLIENT_KEY": Variable(
+        "Secret that the endpoint API demands in the header `ClientKey`, so that only your back "
+        "end, which knows it, can let players in.",
+        secret=True,
+    ),
+    "DIARKIS_SHUTDOWN_TIMEOUT": Variable(
+        "Seconds that a node which shall stop waits for its users to leave. It wins over "
+        "`node.shutdownTimeout`."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +107,10 @@ def _target(variable: str) -> tuple[str, str]:
     if section not in SECTIONS:
         raise ConfigError(
             f"{origin}: there is no section {shown(section)}. "
-            f"The nearest one is {shown(nearest(section, SECTIONS))}; rename or unset it."
+            f"{suggestion(section, SECTIONS)}; rename or unset it."
         )
-    known = keys(SECTIONS[section])
-    if key not in known:
-        raise ConfigError(
-            f"{origin}: {section} has no key {shown(key)}. "
-            f"The nearest one is {shown(nearest(key, known))}; rename or unset it."
-        )
+    if key not in keys(SECTIONS[section]):
+        raise ConfigError(f"{origin}: {unknown_key(section, key)}; rename or unset it.")
     return section, key
 
 

@@ -18,40 +18,40 @@ class Form:
     A form of text that a JSON type cannot express.
 
     @ivar expected: how an error names it.
-    @ivar accepts: whether a text has it.
+    @ivar pattern: what the whole text matches. The JSON Schema has it, too, so
+        it means the same in Python and in ECMAScript.
+    @ivar check: what the pattern leaves open.
     """
 
     expected: str
-    accepts: Callable[[str], bool]
+    pattern: str
+    check: Callable[[str], bool] | None = None
+
+    def accepts(self, text: str) -> bool:
+        """
+        Whether C{text} has this form.
+        """
+        if re.fullmatch(self.pattern, text) is None:
+            return False
+        return self.check is None or self.check(text)
 
 
 FORMS: Final[Mapping[str, Form]] = {
-    "address": Form("an IP address of this machine, or localhost", is_bindable),
-    "path": Form("a path", lambda text: "\0" not in text),
+    "address": Form(
+        "an IP address of this machine, or localhost",
+        r"localhost|([0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.]*(%[^%/]+)?",
+        is_bindable,
+    ),
+    "path": Form("a path", r"[^\x00]+"),
     "server type": Form(
         "a word of at most 32 letters, digits, _ or -, a letter first",
-        lambda text: re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,31}", text) is not None,
+        "[A-Za-z][A-Za-z0-9_-]{0,31}",
     ),
-    "mesh name": Form(
-        "a word of at most 64 letters, digits, _ or -",
-        lambda text: re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is not None,
-    ),
-    "nats": Form(
-        "a URL such as nats://127.0.0.1:4222",
-        lambda text: re.fullmatch("(nats|tls)://[!-~]+", text) is not None,
-    ),
-    "origin": Form(
-        "an origin such as https://game.example (no path)",
-        lambda text: re.fullmatch(_ORIGIN, text) is not None,
-    ),
-    "origin or *": Form(
-        "an origin such as https://game.example (no path), or *",
-        lambda text: re.fullmatch(_ORIGIN + r"|\*", text) is not None,
-    ),
-    "url": Form(
-        "an http:// or https:// URL",
-        lambda text: re.fullmatch("https?://[!-~]+", text) is not None,
-    ),
+    "mesh name": Form("a word of at most 64 letters, digits, _ or -", "[A-Za-z0-9_-]{1,64}"),
+    "nats": Form("a URL such as nats://127.0.0.1:4222", "(nats|tls)://[!-~]+"),
+    "origin": Form("an origin such as https://game.example (no path)", _ORIGIN),
+    "origin or *": Form("an origin such as https://game.example (no path), or *", _ORIGIN + r"|\*"),
+    "url": Form("an http:// or https:// URL", "https?://[!-~]+"),
 }
 """
 The empty text stands for "not set" and is not held against the form, except as

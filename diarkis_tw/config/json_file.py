@@ -5,6 +5,7 @@ ambiguous (a key that occurs twice) or no JSON (NaN) is an error.
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -27,11 +28,11 @@ def read_object(path: str | Path) -> JsonObject:
         value = parse(text)
     except json.JSONDecodeError as error:
         raise ConfigError(
-            f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}. "
-            "Correct it there."
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: "
+            f"{_explanation(error)}."
         ) from None
     except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON: {error}. Correct it there.") from None
+        raise ConfigError(f"{path}: not valid JSON: {error}. Correct it.") from None
     if not isinstance(value, dict):
         raise ConfigError(
             f"{path}: must hold one JSON object, {{ ... }}, not {shown(value)}. "
@@ -96,6 +97,42 @@ def _text(path: Path) -> str:
         raise ConfigError(
             f"{path}: not UTF-8 at byte {error.start}. Save it with the encoding UTF-8."
         ) from None
+
+
+def _explanation(error: json.JSONDecodeError) -> str:
+    """
+    What a person did wrong where the parser gave up.
+    """
+    if error.msg.startswith("Unterminated string"):
+        return 'the string that begins here has no closing "'
+    if error.msg.startswith("Invalid control character"):
+        return 'a line break or tab in a string; look for a missing "'
+    if error.msg.startswith("Invalid \\"):
+        return "a backslash in a string is written twice"
+    before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos :].lstrip()
+    if not error.doc.strip():
+        return "the file is empty; write at least {}"
+    if not after:
+        return "the file ends too early; look for a missing } or ]"
+    if (before.endswith(",") and after.startswith(("}", "]"))) or "trailing comma" in error.msg:
+        return "remove the last comma, after which nothing comes"
+    if after.startswith(("//", "/*", "#")):
+        return "JSON has no comments; remove it"
+    if after.startswith("'"):
+        return 'keys and strings stand in double quotes, "'
+    if after.startswith(("True", "False", "None")):
+        return "true, false and null are written in lower case"
+    return _EXPLANATIONS.get(error.msg, error.msg)
+
+
+_EXPLANATIONS: Final[Mapping[str, str]] = {
+    "Expecting property name enclosed in double quotes": "a key in double quotes was expected",
+    "Expecting value": "a value was expected; strings stand in double quotes",
+    "Expecting ',' delimiter": "a comma is missing before this",
+    "Expecting ':' delimiter": "a colon is missing before this",
+    "Extra data": "nothing may follow the } of the first {",
+}
+"""Words of Python's parser that somebody new to JSON would not understand."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> JsonObject:

@@ -3,17 +3,20 @@ Putting the settings together: a file or the embedded default, the environment
 on top, then the rules of L{diarkis_tw.config.checks}.
 """
 
+import os.path
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeVar, overload
 
 from diarkis_tw.config.checks import check_settings
-from diarkis_tw.config.decode import Given, decode_section, nearest
+from diarkis_tw.config.decode import Given, decode_section, suggestion
 from diarkis_tw.config.environment import read_environment
-from diarkis_tw.config.json_file import read_object, shown
+from diarkis_tw.config.fields import PATH_MAX_LENGTH
+from diarkis_tw.config.json_file import JsonObject, read_object, shown
 from diarkis_tw.config.section import Section, keys
 from diarkis_tw.config.settings import (
     SECTIONS,
+    SERVERS,
     AppSettings,
     ConnectorSettings,
     HttpSettings,
@@ -27,20 +30,18 @@ from diarkis_tw.config.settings import (
 )
 from diarkis_tw.errors import ConfigError
 
-FLAT_TYPES: Final = ("udp", "tcp", "ws", "http", "connector")
+FLAT_TYPES: Final = tuple(name.lower() for name in SERVERS)
 """What a flat file can be, as C{--type} says it."""
 
 _WITH_ENDPOINT_API: Final = ("udp", "tcp", "ws")
 
-_PATH_MAX_LENGTH: Final = 1000
-"""Characters of a path in a file; it is repeated in errors."""
-
-_EMBEDDED: Final[Mapping[str, Mapping[str, object]]] = {
+EMBEDDED: Final[Mapping[str, Mapping[str, object]]] = {
     "TCP": {"noDelay": True},
     "UDP": {},
     "HTTP": {},
     "app": {"module": "diarkis_tw.demo"},
 }
+"""What is served without a file: everything on loopback, with the demo."""
 
 _S = TypeVar("_S", bound=Section)
 
@@ -65,7 +66,7 @@ def load_settings(
     if server_type is not None and server_type.lower() not in FLAT_TYPES:
         raise ConfigError(
             f"the type must be one of {', '.join(FLAT_TYPES)}, not {shown(server_type)}. "
-            f"The nearest one is {nearest(server_type, FLAT_TYPES)}."
+            f"{suggestion(server_type, FLAT_TYPES)}."
         )
     if server_type is None:
         sections = _sectioned(Path(path))
@@ -81,7 +82,7 @@ def default_settings(environ: Mapping[str, str]) -> Settings:
     @raise ConfigError: the environment is wrong.
     """
     origin = "the embedded default"
-    sections = {name: _given(values, origin, None) for name, values in _EMBEDDED.items()}
+    sections = {name: _given(values, origin, None) for name, values in EMBEDDED.items()}
     return _settings(sections, environ, origin)
 
 
@@ -131,16 +132,16 @@ def _sectioned(path: Path) -> _GivenSections:
     Read a file of sections.
     """
     sections: _GivenSections = {}
-    content = read_object(path)
+    content = _content(path)
     for name, value in content.items():
         if name not in SECTIONS:
             raise _unknown_section(path, name, content)
         if isinstance(value, dict):
             sections[name] = _given(value, str(path), path.parent)
         elif isinstance(value, str):
-            if not value or not value.isprintable() or len(value) > _PATH_MAX_LENGTH:
+            if not value or not value.isprintable() or len(value) > PATH_MAX_LENGTH:
                 raise ConfigError(f"{path}: {name} must not be {shown(value)}. Give a path.")
-            sections[name] = _flat_section(path.parent / value, name)
+            sections[name] = _flat_section(path.parent / value, name, named_by=path)
         else:
             raise ConfigError(
                 f"{path}: {name} must be an object of keys, or the path of a flat file, "
@@ -159,7 +160,7 @@ def _unknown_section(path: Path, name: str, content: Mapping[str, object]) -> Co
         )
     return ConfigError(
         f"{path}: there is no section {shown(name)}. "
-        f"The nearest one is {shown(nearest(name, SECTIONS))}; correct or remove it."
+        f"{suggestion(name, SECTIONS)}; correct or remove it."
     )
 
 
@@ -175,8 +176,13 @@ def _flat(path: Path, kind: str) -> _GivenSections:
     return sections
 
 
-def _flat_section(path: Path, name: str) -> dict[str, Given]:
-    content = read_object(path)
+def _flat_section(path: Path, name: str, *, named_by: Path | None = None) -> dict[str, Given]:
+    if named_by is not None and not os.path.exists(path):  # it never raises
+        raise ConfigError(
+            f"{named_by}: {name} is the path of a flat file, and there is no such file {path}. "
+            "Correct it, or put an object of keys in its place."
+        )
+    content = _content(path)
     for key in content:
         if key in SECTIONS and key not in keys(SECTIONS[name]):
             raise ConfigError(
@@ -184,6 +190,20 @@ def _flat_section(path: Path, name: str) -> dict[str, Given]:
                 "top. Leave out --type for a file of sections."
             )
     return _given(content, str(path), path.parent)
+
+
+def _content(path: Path) -> JsonObject:
+    """
+    Read a file without its C{$schema}, which is for editors.
+    """
+    content = read_object(path)
+    schema = content.pop("$schema", "")
+    if not isinstance(schema, str):
+        raise ConfigError(
+            f'{path}: "$schema" must be a string, the path or URL of a JSON Schema for your '
+            f"editor, not {shown(schema)}. Correct or remove it."
+        )
+    return content
 
 
 def _given(values: Mapping[str, object], origin: str, folder: Path | None) -> dict[str, Given]:

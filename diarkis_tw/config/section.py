@@ -2,6 +2,8 @@
 The base class of the sections, and what can be asked about their fields.
 """
 
+from typing import ClassVar
+
 import msgspec
 from msgspec import Meta
 
@@ -10,7 +12,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
     Base class of the sections. Each field has a default, so C{{}} is a whole
     section.
+
+    @cvar about: what the section is for, for the documentation.
     """
+
+    about: ClassVar[str]
 
     def __repr__(self) -> str:
         shown = (
@@ -48,3 +54,10 @@ def is_secret(annotated: object) -> bool:
     Whether the values of a field must not be shown.
     """
     return bool(extra(annotated, "secret"))
+
+
+def is_reloadable(annotated: object) -> bool:
+    """
+    Whether SIGHUP applies a new value of a field without a restart.
+    """
+    return bool(extra(annotated, "reload"))

@@ -7,7 +7,7 @@ Milliseconds exist only as JSON keys; what is used elsewhere is in seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -68,6 +68,10 @@ class UdpSettings(Section, frozen=True, kw_only=True):
     Section C{UDP}: the UDP and reliable UDP server.
     """
 
+    about: ClassVar[str] = (
+        "The UDP and reliable UDP server. It is the one for games where every millisecond counts."
+    )
+
     enable_p2p: EnableP2P = msgspec.field(default=True, name="enableP2P")
     address: Address = ""
     nic: Nic = ""
@@ -106,6 +110,11 @@ class TcpSettings(Section, frozen=True, kw_only=True):
     Section C{TCP}.
     """
 
+    about: ClassVar[str] = (
+        "The TCP server. It is the one for turn-based games, and for networks that let "
+        "no UDP through."
+    )
+
     connection_ttl: ConnectionTtl = msgspec.field(
         default=CONNECTION_TTL_DEFAULT, name="connectionTTL"
     )
@@ -123,6 +132,8 @@ class WsSettings(Section, frozen=True, kw_only=True):
     """
     Section C{WS}: the WebSocket server.
     """
+
+    about: ClassVar[str] = "The WebSocket server, for browsers and Node."
 
     connection_ttl: ConnectionTtl = msgspec.field(
         default=CONNECTION_TTL_DEFAULT, name="connectionTTL"
@@ -143,6 +154,12 @@ class HttpSettings(Section, frozen=True, kw_only=True):
     Section C{HTTP}: the endpoint API, where players get address and keys.
     """
 
+    about: ClassVar[str] = (
+        "The endpoint API, where players get the address of a server, a session and "
+        "keys. On an address that other machines can reach it needs "
+        "`DIARKIS_CLIENT_KEY`, or `allowAnonymous`."
+    )
+
     address: Address = ""
     nic: Nic = ""
     port: Port = 7000
@@ -161,6 +178,8 @@ class ConnectorSettings(Section, frozen=True, kw_only=True):
     server.
     """
 
+    about: ClassVar[str] = "The side door, on 127.0.0.1 only, for an external dedicated server."
+
     connection_ttl: HealthTtl = msgspec.field(default=CONNECTION_TTL_DEFAULT, name="connectionTTL")
     port: Port = 9000
     token: ConnectorToken = ""
@@ -170,6 +189,8 @@ class NodeSettings(Section, frozen=True, kw_only=True):
     """
     Section C{node}: the process as a whole.
     """
+
+    about: ClassVar[str] = "The process as a whole."
 
     type: NodeType = ""
     shutdown_timeout: ShutdownTimeout = msgspec.field(default=10, name="shutdownTimeout")
@@ -184,6 +205,8 @@ class MeshSettings(Section, frozen=True, kw_only=True):
     Section C{mesh}: the nodes this one works together with, over NATS.
     """
 
+    about: ClassVar[str] = "The nodes that this one works together with, over NATS."
+
     servers: MeshServers = ()
     name: MeshName = "diarkis"
     key: MeshKey = ""
@@ -194,6 +217,8 @@ class LogSettings(Section, frozen=True, kw_only=True):
     Section C{log}.
     """
 
+    about: ClassVar[str] = "What is written to the log, and how. Options of `twistd` win over it."
+
     level: LogLevel = "info"
     format: LogFormat = "text"
 
@@ -202,6 +227,8 @@ class AppSettings(Section, frozen=True, kw_only=True):
     """
     Section C{app}: the application that this node runs.
     """
+
+    about: ClassVar[str] = "Your application: the commands that this node runs."
 
     module: AppModule = ""
     dir: AppDir = "."
@@ -219,6 +246,9 @@ SECTIONS: Final[Mapping[str, type[Section]]] = {
     "app": AppSettings,
 }
 """The sections by their names in a file; the attribute is the name in lower case."""
+
+SERVERS: Final = ("UDP", "TCP", "WS", "HTTP", "CONNECTOR")
+"""The sections that start a server; the others have all defaults if left out."""
 
 TransportSettings: TypeAlias = UdpSettings | TcpSettings | WsSettings
 """Sections whose address clients connect to."""

@@ -58,7 +58,7 @@ class BuiltTests(ChecksCase):
             "TLS",
             "HTTP.tlsCertificate",
         ),
-        (Settings(udp=UdpSettings(rcv_workers=2)), "worker processes", "UDP.rcvWorkers above 1"),
+        (Settings(udp=UdpSettings(rcv_workers=2)), "worker processes", "UDP.rcvWorkers"),
         (
             Settings(http=HttpSettings(), mesh=MeshSettings(servers=("nats://127.0.0.1",))),
             "mesh",

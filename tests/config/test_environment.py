@@ -152,11 +152,14 @@ class SetTests(ConfigCase):
         """
         An unknown section is refused with the nearest one.
         """
-        for name, meant in (("tcp", "TCP"), ("NODE", "node"), ("HTP", "HTTP"), ("", "")):
+        for name, hint in (
+            ("tcp", 'nearest one is "TCP"'),
+            ("NODE", 'nearest one is "node"'),
+            ("HTP", 'nearest one is "HTTP"'),
+            ("", "There are UDP, TCP, "),
+        ):
             variable = f"DIARKIS_SET_{name}__port"
-            self.refused(
-                lambda variable=variable: read(**{variable: "1"}), variable, f'one is "{meant}'
-            )
+            self.refused(lambda variable=variable: read(**{variable: "1"}), variable, hint)
 
     def test_unknown_key(self) -> None:
         """

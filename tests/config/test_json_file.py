@@ -35,13 +35,33 @@ class ReadObjectTests(ConfigCase):
         """
         Invalid JSON is refused with the place of the mistake.
         """
-        self.bad(b'{\n  "a": 1,\n  "b" 2\n}', "line 3, column 7", "delimiter")
+        self.bad(b'{\n  "a": 1,\n  "b" 2\n}', "line 3, column 7", "a colon is missing")
 
-    def test_empty_file(self) -> None:
+    def test_what_is_wrong_there(self) -> None:
         """
-        An empty file is no JSON.
+        The usual mistakes are said in words that need no knowledge of JSON.
         """
-        self.bad(b"", "line 1, column 1")
+        for content, words in (
+            (b"", "the file is empty"),
+            (b" \n", "the file is empty"),
+            (b'{"a": 1', "ends too early"),
+            (b'{"a": ', "ends too early"),
+            (b'{"a": 1,}', "remove the last comma"),
+            (b'{"a": [1, 2,\n]}', "remove the last comma"),
+            (b'{"a": 1 // one\n}', "no comments"),
+            (b'{# one\n"a": 1}', "no comments"),
+            (b"{'a': 1}", "double quotes"),
+            (b"{a: 1}", "a key in double quotes"),
+            (b'{"a": eth0}', "strings stand in double quotes"),
+            (b'{"a": True}', "lower case"),
+            (b'{"a": 1 "b": 2}', "a comma is missing"),
+            (b'{"a": 1}}', "nothing may follow"),
+            (b'{"a": "b}', 'no closing "'),
+            (b'{"a": "b\n}', 'look for a missing "'),
+            (b'{"a": "C:\\game"}', "backslash in a string is written twice"),
+        ):
+            with self.subTest(content):
+                self.bad(content, "not valid JSON at line ", words)
 
     def test_duplicate_key(self) -> None:
         """

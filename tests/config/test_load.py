@@ -127,10 +127,14 @@ class SectionedTests(ConfigCase):
 
     def test_missing_other_file(self) -> None:
         """
-        A section's file that does not exist is named.
+        A section's file that does not exist is named, together with the file
+        and the section that ask for it.
         """
-        path = self.write({"TCP": "absent.json"})
-        self.refused(lambda: load(path), self.folder / "absent.json", "no such file")
+        for name in ("absent.json", "x" * 1000):
+            path = self.write({"TCP": name})
+            self.refused(
+                lambda path=path: load(path), f"{path}: TCP", self.folder / name, "no such file"
+            )
 
     def test_sections_in_another_file(self) -> None:
         """
@@ -161,12 +165,15 @@ class SectionedTests(ConfigCase):
         """
         An unknown section is refused with the nearest one.
         """
-        for typed, meant in (("tcp", "TCP"), ("Node", "node"), ("HTPP", "HTTP")):
+        for typed, hint in (
+            ("tcp", 'nearest one is "TCP"'),
+            ("Node", 'nearest one is "node"'),
+            ("HTPP", 'nearest one is "HTTP"'),
+            ("x", "There are UDP, TCP, "),
+        ):
             path = self.write({typed: {}})
             self.refused(
-                lambda path=path: load(path),
-                f'{path}: there is no section "{typed}"',
-                f'nearest one is "{meant}"',
+                lambda path=path: load(path), f'{path}: there is no section "{typed}"', hint
             )
 
     def test_unknown_key(self) -> None:
@@ -175,6 +182,31 @@ class SectionedTests(ConfigCase):
         """
         path = self.write({"HTTP": {"prot": 1}})
         self.refused(lambda: load(path), f'{path}: HTTP has no key "prot"', '"port"')
+
+    def test_schema_key(self) -> None:
+        """
+        C{"$schema"} at the top of either kind of file is for editors alone.
+        """
+        self.write({"$schema": "tcp.schema.json", "port": 1}, "tcp.json")
+        path = self.write({"$schema": "schema.json", "TCP": "tcp.json"})
+        self.assertEqual(load(path), Settings(tcp=TcpSettings(port=1)))
+
+    def test_schema_key_of_wrong_type(self) -> None:
+        """
+        C{"$schema"} must be a string.
+        """
+        for value in (1, None, {}, ["schema.json"]):
+            path = self.write({"$schema": value, "HTTP": {}})
+            self.refused(lambda path=path: load(path), f'{path}: "$schema" must be a string')
+            path = self.write({"$schema": value})
+            self.refused(lambda path=path: load(path, "http"), f'{path}: "$schema" must be a')
+
+    def test_schema_key_inside(self) -> None:
+        """
+        C{"$schema"} below the top is an unknown key.
+        """
+        path = self.write({"TCP": {"$schema": "schema.json"}})
+        self.refused(lambda: load(path), 'TCP has no key "$schema"')
 
     def test_no_section(self) -> None:
         """
@@ -250,10 +282,12 @@ class FlatTests(ConfigCase):
         An unknown type is refused with the nearest one.
         """
         path = self.write({})
-        for word, meant in (("tpc", "tcp"), ("node", "connector"), ("", "")):
-            self.refused(
-                lambda word=word: load(path, word), f'not "{word}"', f"nearest one is {meant}"
-            )
+        for word, hint in (
+            ("tpc", 'nearest one is "tcp"'),
+            ("node", "There are udp, tcp, ws, "),
+            ("", "There are udp, tcp, ws, "),
+        ):
+            self.refused(lambda word=word: load(path, word), f'not "{word}"', hint)
 
     def test_flat_without_type(self) -> None:
         """

@@ -7,8 +7,10 @@ import typing
 
 import msgspec
 
+from diarkis_tw.config.checks import BUILT
 from diarkis_tw.config.decode import Given, decode_section, expected, nearest
-from diarkis_tw.config.section import Section, keys, meta
+from diarkis_tw.config.forms import FORMS
+from diarkis_tw.config.section import Section, extra, is_reloadable, keys, meta
 from diarkis_tw.config.settings import (
     SECTIONS,
     ConnectorSettings,
@@ -287,15 +289,47 @@ class EveryKeyTests(ConfigCase):
 
     def test_descriptions(self) -> None:
         """
-        Every key is described in one short sentence, for the documentation.
+        Every key is described in a sentence or two, for the documentation.
         """
         for name, section in SECTIONS.items():
             for field in msgspec.structs.fields(section):
                 label = f"{name}.{field.encode_name}"
                 self.assertIs(typing.get_origin(field.type), typing.Annotated, label)
-                description = meta(field.type).description or ""
-                self.assertRegex(description, r"^\S.{10,98}\.$", label)
-                self.assertNotIn("\n", description, label)
+                texts = [meta(field.type).description or ""]
+                texts += [str(extra(field.type, name) or "None.") for name in ("change", "go")]
+                for text in texts:
+                    self.assertRegex(text, r"^\S(.{3,188})\.$", label)
+                    self.assertEqual(text.count("`") % 2, 0, label)
+
+    def test_extra(self) -> None:
+        """
+        What is said besides about a key has a name that somebody reads, and
+        names things that exist.
+        """
+        read = {"form", "quoted", "secret", "unit", "change", "go", "reload", "needs"}
+        for name, section in SECTIONS.items():
+            for field in msgspec.structs.fields(section):
+                said = meta(field.type).extra or {}
+                self.assertLessEqual(set(said), read, f"{name}.{field.encode_name}")
+                self.assertIn(said.get("form", "path"), FORMS)
+                self.assertIn(said.get("needs", "TLS"), BUILT)
+
+    def test_reloadable(self) -> None:
+        """
+        SIGHUP applies log level, command rate and TLS files.
+        """
+        found = {
+            f"{name}.{field.encode_name}"
+            for name, section in SECTIONS.items()
+            for field in msgspec.structs.fields(section)
+            if is_reloadable(field.type)
+        }
+        tls = {
+            f"{name}.{key}"
+            for name in ("TCP", "WS", "HTTP")
+            for key in ("tlsCertificate", "tlsPrivateKey")
+        }
+        self.assertEqual(found, {"log.level", "node.maxCommandRate"} | tls)
 
     def test_expected_is_said_for_every_key(self) -> None:
         """
@@ -307,7 +341,10 @@ class EveryKeyTests(ConfigCase):
             for field in msgspec.structs.fields(section)
         }
         self.assertEqual(words["TCP.port"], "a whole number from 0 to 65535")
-        self.assertEqual(words["UDP.rcvWorkers"], "a whole number of at least 1")
+        self.assertEqual(words["UDP.rcvWorkers"], "a whole number from 1 upward")
+        self.assertEqual(
+            words["UDP.retryInterval"], "a whole number of milliseconds from 10 to 60000"
+        )
         self.assertEqual(words["HTTP.allowAnonymous"], "true or false")
         self.assertEqual(words["log.format"], 'one of "text", "json"')
         self.assertEqual(words["app.module"], "a string")
@@ -333,6 +370,13 @@ class DecodeTests(ConfigCase):
         """
         for value in ("7000", 7000, "07000"):
             self.assertEqual(value_of(decode("TCP", port=value), "port"), 7000)
+
+    def test_nearly_an_address(self) -> None:
+        """
+        What looks like an IP address and is none is refused.
+        """
+        for value in ("1.2.3.256", "01.2.3.4", ":::", "1::2::3", "::1%"):
+            self.refused(lambda value=value: decode("TCP", address=value), "TCP.address must be")
 
     def test_port_in_odd_quotes(self) -> None:
         """
@@ -368,12 +412,34 @@ class DecodeTests(ConfigCase):
                 f'nearest one is "{meant}"',
             )
 
+    def test_key_of_another_section(self) -> None:
+        """
+        A key that other sections have is refused with their names.
+        """
+        self.refused(lambda: decode("TCP", redundancy=True), "TCP has no key", "is a key of UDP;")
+        self.refused(lambda: decode("UDP", noDelay=True), "is a key of TCP and WS;")
+
+    def test_key_like_no_other(self) -> None:
+        """
+        If no key is near, all are named.
+        """
+        self.refused(lambda: decode("log", xyz=1), 'log has no key "xyz". There are level, format;')
+
+    def test_needless_quotes(self) -> None:
+        """
+        A value that is right but for its quotes is told so.
+        """
+        for key, value in (("connectionTTL", "20"), ("noDelay", "true")):
+            self.refused(lambda key=key, value=value: decode("TCP", **{key: value}), "Take the quo")
+        for key, value in (("connectionTTL", "1"), ("noDelay", "yes"), ("port", "70000")):
+            self.refused(lambda key=key, value=value: decode("TCP", **{key: value}), "Correct it, ")
+
     def test_very_long_unknown_key(self) -> None:
         """
         An absurd key costs little and is cut in the error.
         """
         text = self.refused(lambda: decode("TCP", **{"port" * 100_000: 1}), "TCP has no key")
-        self.assertLess(len(text), 200)
+        self.assertLess(len(text), 300)
 
     def test_secret_is_not_shown(self) -> None:
         """
