@@ -6,7 +6,8 @@ What the info string of a fenced block says:
 
     python file=PATH      write the block to that file (any language)
     console               run the lines after C{$}; the lines below each are
-                          what it must print, "..." standing for anything
+                          what it must print, "..." standing for anything;
+                          "> FILE" at the end writes that to a file instead
     console server        start it in the background and wait until it is
                           ONLINE; an earlier server of the document ends first
     console dry-run       only ask make what it would do
@@ -136,16 +137,17 @@ class DocumentRun:
 
     def _arguments(self, command: str) -> list[str]:
         arguments = shlex.split(self._with_real_ports(command))
-        name = Path(arguments[0]).name
-        if arguments[0].startswith(".venv/bin/"):
-            arguments[0] = str(Path(sys.executable).with_name(name))
+        for index, argument in enumerate(arguments):
+            if argument.startswith(".venv/bin/"):
+                arguments[index] = str(Path(sys.executable).with_name(Path(argument).name))
         if arguments[1:2] == ["client"] and "--url" not in arguments:
             arguments += ["--url", f"http://127.0.0.1:{self._ports['7000']}"]
         return arguments
 
     def _check(self, command: str, expected: str) -> None:
+        command_line, _, file = command.partition(" > ")
         done = subprocess.run(
-            self._arguments(command),
+            self._arguments(command_line),
             cwd=self._folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
@@ -156,6 +158,9 @@ class DocumentRun:
             check=False,
         )
         found = self._with_document_ports(done.stdout)
+        if file and done.returncode == 0:
+            (self._folder / file).write_text(found)
+            found = ""
         if done.returncode != 0 or not matches(expected, found):
             raise AssertionError(f"$ {command}\nstatus {done.returncode}, printed:\n{found}")
 

@@ -12,7 +12,7 @@ from tests.markdown import ROOT, Block, DocumentRun, blocks, matches
 
 class DocumentTests(SynchronousTestCase):
     """
-    Every block of the README and the tutorial runs.
+    Every block of the README, the tutorial and the configuration page runs.
     """
 
     def run_document(self, name: str) -> None:
@@ -33,6 +33,12 @@ class DocumentTests(SynchronousTestCase):
         The tutorial's blocks do what it says.
         """
         self.run_document("docs/tutorial.md")
+
+    def test_configuration(self) -> None:
+        """
+        The blocks of the configuration page do what it says.
+        """
+        self.run_document("docs/configuration.md")
 
     def test_links(self) -> None:
         """

@@ -4,10 +4,18 @@ Tests of L{diarkis_tw.cli.config}.
 
 import argparse
 import io
+import json
 from contextlib import redirect_stderr, redirect_stdout
 
 from diarkis_tw.cli import config
+from diarkis_tw.config.document import document
+from diarkis_tw.config.environment import VARIABLES
+from diarkis_tw.config.load import default_settings, load_settings
+from diarkis_tw.config.schema import flat_schema
+from diarkis_tw.config.section import keys
+from diarkis_tw.config.settings import SECTIONS
 from tests.config.case import ConfigCase
+from tests.config.test_shipped import CONFIGS
 
 
 class CheckTests(ConfigCase):
@@ -34,18 +42,19 @@ class CheckTests(ConfigCase):
             {
                 "TCP": {"port": 0},
                 "HTTP": {"port": "7000", "useFixedPort": True},
-                "app": {"module": "game.commands"},
+                "app": {"module": "diarkis_tw.demo"},
             }
         )
         self.assertEqual((status, err), (0, ""))
         self.assertEqual(
             out.splitlines(),
             [
-                "OK",
+                f"OK: {self.folder / 'node.json'}",
                 "TCP: 127.0.0.1 any free port",
                 "HTTP: 127.0.0.1 port 7000",
                 "clients connect to: as bound",
-                "application: game.commands",
+                "the endpoint API asks for: nothing",
+                "application: diarkis_tw.demo",
             ],
         )
 
@@ -58,6 +67,40 @@ class CheckTests(ConfigCase):
         self.assertIn("TCP: 0.0.0.0 port 7200, or the next free one above\n", out)
         self.assertIn("HTTP: 127.0.0.1 port 7000", out)
         self.assertIn("clients connect to: game.example", out)
+
+    def test_default(self) -> None:
+        """
+        Without a file the embedded default is checked; a type needs a file.
+        """
+        with redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(config.check(None, None, {}), 0)
+        self.assertTrue(out.getvalue().startswith("OK: the embedded default\nUDP: 127.0.0.1 port"))
+        with redirect_stderr(io.StringIO()) as err:
+            self.assertEqual(config.check(None, "tcp", {}), 1)
+        self.assertIn("give the file", err.getvalue())
+
+    def test_environment(self) -> None:
+        """
+        Variables count, and those that did are named, secrets without value.
+        """
+        _, out, _ = self.check(
+            {"TCP": {}},
+            DIARKIS_SET_HTTP__port="0",
+            DIARKIS_CLIENT_KEY="hunter2",
+            DIARKIS_UDP_PORT="tcp://10.0.0.1:7000",
+        )
+        self.assertIn("\nHTTP: 127.0.0.1 any free port\n", out)
+        self.assertIn("\nthe endpoint API asks for: the client key\n", out)
+        self.assertIn("\nfrom the environment: DIARKIS_CLIENT_KEY, DIARKIS_SET_HTTP__port\n", out)
+        self.assertNotIn("hunter2", out)
+
+    def test_application(self) -> None:
+        """
+        An application that cannot be imported is an error, as at start.
+        """
+        status, out, err = self.check({"HTTP": {}, "app": {"module": "no_such.game"}})
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("node.json: app no_such.game: there is no module", err)
 
     def test_wrong(self) -> None:
         """
@@ -74,33 +117,133 @@ class CheckTests(ConfigCase):
         """
         status, out, err = self.check({"TCP": {"nic": "no-such0"}})
         self.assertEqual((status, out), (1, ""))
-        self.assertIn('TCP.nic "no-such0"', err)
+        self.assertIn('node.json: TCP.nic "no-such0"', err)
 
 
-class ParserTests(ConfigCase):
+class EnvironmentTests(ConfigCase):
+    """
+    C{config env}.
+    """
+
+    def show(self, **environ: str) -> tuple[int, dict[str, str], str, str]:
+        """
+        @return: exit status, what stands after each variable, all of standard
+            output, standard error.
+        """
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            status = config.show_environment(environ)
+        rows = (line.strip().partition(" ") for line in out.getvalue().splitlines())
+        shown = {name: value.strip() for name, _, value in rows if name.startswith("DIARKIS_")}
+        return status, shown, out.getvalue(), err.getvalue()
+
+    def test_none_set(self) -> None:
+        """
+        Every variable there is is listed.
+        """
+        status, shown, _, err = self.show()
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(set(shown.values()), {"-"})
+        count = sum(len(keys(section)) for section in SECTIONS.values())
+        self.assertEqual(len(shown), len(VARIABLES) + count)
+        self.assertIn("DIARKIS_SET_UDP__sendUDPInterval", shown)
+
+    def test_set(self) -> None:
+        """
+        What is set is shown, so that nothing in it harms a terminal.
+        """
+        _, shown, _, _ = self.show(DIARKIS_SET_app__module="\x1b[31m", DIARKIS_CLOUD_ENV="a.b")
+        self.assertEqual(shown["DIARKIS_SET_app__module"], '"\\u001b[31m"')
+        self.assertEqual(shown["DIARKIS_CLOUD_ENV"], '"a.b"')
+
+    def test_secrets(self) -> None:
+        """
+        A secret is said to be set, and not shown.
+        """
+        _, shown, out, _ = self.show(
+            DIARKIS_CLIENT_KEY="hunter2",
+            DIARKIS_SET_mesh__key="hunter2",
+            DIARKIS_SET_CONNECTOR__token="hunter2",
+        )
+        self.assertEqual(shown["DIARKIS_CLIENT_KEY"], "set (a secret)")
+        self.assertEqual(shown["DIARKIS_SET_CONNECTOR__token"], "set (a secret)")
+        self.assertNotIn("hunter2", out)
+
+    def test_wrong(self) -> None:
+        """
+        A variable that the server would refuse is an error.
+        """
+        status, _, _, err = self.show(DIARKIS_SET_TCP__prot="1")
+        self.assertEqual(status, 1)
+        self.assertIn('DIARKIS_SET_TCP__prot: TCP has no key "prot"', err)
+
+    def test_ignored(self) -> None:
+        """
+        Variables that look like one of ours are named as having no effect.
+        """
+        status, _, out, _ = self.show(DIARKIS_TCP_PORT="1", PATH="/bin")
+        self.assertEqual(status, 0)
+        self.assertIn("\nWithout a meaning here: DIARKIS_TCP_PORT\n", out)
+
+
+class CommandTests(ConfigCase):
     """
     The command line.
     """
 
-    def parse(self, *words: str) -> argparse.Namespace:
+    def run_config(self, *words: str) -> str:
+        """
+        Run C{config} with these words, which must succeed.
+
+        @return: standard output.
+        """
         parser = argparse.ArgumentParser()
-        config.add_parser(parser.add_subparsers(dest="command"))
-        return parser.parse_args(["config", *words])
+        config.add_parser(parser.add_subparsers(dest="subcommand"))
+        with redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(config.run(parser.parse_args(["config", *words])), 0)
+        return out.getvalue()
 
     def test_check(self) -> None:
         """
         C{config check FILE --type TYPE} is understood and run.
         """
         path = self.write({"port": 0})
-        args = self.parse("check", str(path), "--type", "http")
-        with redirect_stdout(io.StringIO()) as out:
-            self.assertEqual(args.run(args), 0)
-        self.assertIn("HTTP: ", out.getvalue())
+        self.assertIn("HTTP: ", self.run_config("check", str(path), "--type", "HTTP"))
 
-    def test_incomplete(self) -> None:
+    def test_default(self) -> None:
         """
-        C{config} alone, or without a file, is a usage error.
+        C{config default} prints what is a file of the same settings.
         """
-        for words in ((), ("check",)):
+        path = self.write(self.run_config("default").encode())
+        self.assertEqual(load_settings(path, environ={}), default_settings({}))
+
+    def test_schema(self) -> None:
+        """
+        C{config schema} prints the shipped schema, with a type that of flat
+        files.
+        """
+        self.assertTrue(
+            self.run_config("schema") == (CONFIGS / "schema.json").read_text(),
+            "Run: .venv/bin/diarkis-tw config schema > configs/schema.json",
+        )
+        flat = json.loads(self.run_config("schema", "--type", "tcp"))
+        self.assertEqual(flat, flat_schema("TCP"))
+
+    def test_doc(self) -> None:
+        """
+        C{config doc} prints the page.
+        """
+        self.assertEqual(self.run_config("doc"), document())
+
+    def test_env(self) -> None:
+        """
+        C{config env} lists the variables of this process.
+        """
+        self.assertIn("DIARKIS_CLOUD_ENV ", self.run_config("env"))
+
+    def test_wrong_words(self) -> None:
+        """
+        C{config} alone, or with an unknown type, is a usage error.
+        """
+        for words in ((), ("check", "f.json", "--type", "tpc"), ("schema", "--type", "node")):
             with redirect_stderr(io.StringIO()):
-                self.assertRaises(SystemExit, self.parse, *words)
+                self.assertRaises(SystemExit, self.run_config, *words)

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from diarkis_tw.config.load import load_settings
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+FILES = sorted(path for path in CONFIGS.glob("*.json") if path.name != "schema.json")
 
 
 class ShippedTests(SynchronousTestCase):
@@ -21,11 +22,17 @@ class ShippedTests(SynchronousTestCase):
         """
         Each file is right as it is, in an empty environment.
         """
-        paths = sorted(CONFIGS.glob("*.json"))
-        names = {path.name for path in paths}
+        names = {path.name for path in FILES}
         self.assertTrue({"all.json", "tcp.json", "udp.json", "http.json"} <= names)
-        for path in paths:
+        for path in FILES:
             load_settings(path, environ={})
+
+    def test_schema(self) -> None:
+        """
+        Each file names the JSON Schema beside it.
+        """
+        for path in FILES:
+            self.assertEqual(json.loads(path.read_text())["$schema"], "schema.json", path.name)
 
     def test_no_delay(self) -> None:
         """
