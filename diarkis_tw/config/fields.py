@@ -188,7 +188,7 @@ HandleRudpInterval = Annotated[
         "below 10 counts as 10.",
         extra={
             "unit": "milliseconds",
-            "change": "There is hardly a reason to: retransmissions have a timer of their own.",
+            "change": "Leave it: retransmissions have a timer of their own.",
             "go": "The period of the sweep only. What is due sooner has a timer of its own.",
         },
     ),
