@@ -9,10 +9,7 @@ import struct
 import sys
 from typing import Final
 
-from diarkis_tw.config.hosts import is_loopback, is_wildcard
 from diarkis_tw.errors import ConfigError
-
-__all__ = ["DEFAULT_ADDRESS", "bind_address", "is_loopback", "is_wildcard"]
 
 DEFAULT_ADDRESS: Final = "127.0.0.1"
 """What is bound if a section says nothing: only this machine can connect."""
