@@ -96,6 +96,12 @@ def add_parser(subparsers: "Subparsers") -> None:
         metavar="KEY",
         help="what the server has as DIARKIS_CLIENT_KEY (default: that variable here)",
     )
+    parser.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="PEM file of the authorities whose TLS certificates to trust "
+        "(default: those that the system trusts)",
+    )
     parser.add_argument("--data", metavar="JSON", help="an object, becomes the user's data")
     parser.add_argument(
         "--timeout",
@@ -226,6 +232,7 @@ def _connect(reactor: object, args: argparse.Namespace) -> Deferred[Client]:
         client_key=client_key,
         data=_parse_data(args.data),
         timeout=args.timeout,
+        ca=args.ca,
         reactor=IReactorTCP(reactor),
     )
 

@@ -7,6 +7,7 @@ from diarkis_tw.client.connect import connect, connect_to
 from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client, parse_endpoint
 from diarkis_tw.constants import CloseCode, NodeState, ServerType, Status
 from diarkis_tw.errors import (
+    ConfigError,
     DiarkisError,
     Disconnected,
     EndpointError,
@@ -22,6 +23,7 @@ __all__ = [
     "Client",
     "ClientState",
     "CloseCode",
+    "ConfigError",
     "DiarkisError",
     "Disconnected",
     "Endpoint",

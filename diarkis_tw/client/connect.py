@@ -5,6 +5,7 @@ From the address of an endpoint API, or from an endpoint, to a connected client.
 import os
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import cast
 
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from diarkis_tw.client.client import Client
 from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client
 from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
 from diarkis_tw.client.tcp import TcpTransport
+from diarkis_tw.client.tls import ClientTls
 from diarkis_tw.client.transport import Transport
 from diarkis_tw.client.udp import UdpTransport
 from diarkis_tw.constants import CloseCode, ServerType
@@ -33,6 +35,7 @@ def connect(
     forward_secrecy: bool = True,
     timeout: Seconds = 10.0,
     reconnect_for: Seconds = 30.0,
+    ca: str | Path | None = None,
     reactor: IReactorTCP | None = None,
 ) -> Deferred[Client]:
     """
@@ -55,19 +58,23 @@ def connect(
     @param timeout: for all of it, in seconds.
     @param reconnect_for: how long a connection lost later is tried again, in
         seconds; 0 = not at all.
+    @param ca: PEM file of the authorities whose certificates are trusted, over https
+        and where the endpoint wants TLS; L{None} = those that the system trusts.
     @param reactor: L{None} = the process's.
     @return: fires with the connected client; cancellable.
 
     @raise EndpointError: the endpoint API gave none.
     @raise Disconnected: the server refused, or could not be reached in time.
     @raise LocalProtocolError: the uid cannot be one, or C{type} is not built yet.
+    @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
         _require_built(type)
-        http = http_client(reactor)
+        tls = ClientTls(ca)
+        http = http_client(reactor, tls)
         backoff = Backoff(random.random)
         asked = 0
         while True:
@@ -82,6 +89,7 @@ def connect(
                     forward_secrecy=forward_secrecy,
                     timeout=timeout,
                     reconnect_for=reconnect_for,
+                    ca=ca,
                     reactor=reactor,
                 )
             except Disconnected as refusal:
@@ -99,6 +107,7 @@ def connect_to(
     forward_secrecy: bool = True,
     timeout: Seconds = 10.0,
     reconnect_for: Seconds = 30.0,
+    ca: str | Path | None = None,
     reactor: IReactorTCP | None = None,
 ) -> Deferred[Client]:
     """
@@ -110,11 +119,13 @@ def connect_to(
     @param forward_secrecy: see L{connect}.
     @param timeout: see L{connect}.
     @param reconnect_for: see L{connect}.
+    @param ca: see L{connect}.
     @param reactor: see L{connect}.
     @return: fires with the connected client; cancellable.
 
     @raise Disconnected: the server refused, or could not be reached in time.
     @raise LocalProtocolError: the endpoint's kind of server is not built yet.
+    @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
@@ -124,7 +135,9 @@ def connect_to(
             endpoint,
             uid,
             clock=clock,
-            make_transport=_transport_maker(endpoint.server_type, reactor, clock, forward_secrecy),
+            make_transport=_transport_maker(
+                endpoint.server_type, reactor, clock, forward_secrecy, ClientTls(ca)
+            ),
             reconnect_for=reconnect_for,
         )
         await client.open()
@@ -134,13 +147,19 @@ def connect_to(
 
 
 def _transport_maker(
-    type: ServerType, reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
+    type: ServerType,
+    reactor: IReactorTCP,
+    clock: IReactorTime,
+    forward_secrecy: bool,
+    tls: ClientTls,
 ) -> Callable[[], Transport]:
     _require_built(type)
     if type is ServerType.UDP:
         udp = IReactorUDP(reactor)
         return lambda: UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
-    return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+    return lambda: TcpTransport(
+        reactor, clock, os.urandom, forward_secrecy=forward_secrecy, tls=tls
+    )
 
 
 def _require_built(type: ServerType | str) -> None:

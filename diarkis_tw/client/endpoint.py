@@ -22,6 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
+from diarkis_tw.client.tls import ClientTls, tls_fault
 from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, ServerType
 from diarkis_tw.errors import EndpointError, LocalProtocolError
 from diarkis_tw.units import Seconds
@@ -117,8 +118,6 @@ def parse_endpoint(answer: bytes) -> Endpoint:
             f"this client version {PROTOCOL_VERSION}",
             _OK,
         )
-    if found.tls:
-        raise EndpointError("the server wants TLS, which is not built yet", _OK)
     try:
         transport = found.transport or ServerType(found.server_type)
     except ValueError:
@@ -164,14 +163,15 @@ class _Body:
         pass
 
 
-def http_client(reactor: IReactorTCP) -> HTTPClient:
+def http_client(reactor: IReactorTCP, tls: ClientTls | None = None) -> HTTPClient:
     """
     Make what L{ask_endpoint} sends its request with.
 
     @param reactor: makes the connections.
+    @param tls: whom to trust over https; L{None} = the system's authorities.
     @return: the HTTP client.
     """
-    return HTTPClient(Agent(reactor), data_to_body_producer=_Body)
+    return HTTPClient(Agent(reactor, tls or ClientTls()), data_to_body_producer=_Body)
 
 
 async def ask_endpoint(
@@ -277,7 +277,8 @@ def _why_unreachable(base_url: str, error: Exception) -> str:
     elif isinstance(error, ConnectError):
         why = str(error)
     elif isinstance(error, ResponseFailed):
-        why = "the connection was lost before the answer came"
+        faults = [tls_fault(failure.value) for failure in error.reasons]
+        why = next(filter(None, faults), "the connection was lost before the answer came")
     else:
         why = f"{type(error).__name__}: {error}"
     return f"cannot ask the endpoint API at {base_url}: {why}"

@@ -33,6 +33,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IConnector,
     IDelayedCall,
+    IProtocolFactory,
     IPushProducer,
     IReactorTCP,
     IReactorTime,
@@ -42,6 +43,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from diarkis_tw.client.endpoint import Endpoint
+from diarkis_tw.client.tls import ClientTls, tls_fault
 from diarkis_tw.client.transport import TransportEvents
 from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
 from diarkis_tw.errors import RemoteProtocolError
@@ -128,6 +130,7 @@ class TcpTransport:
         random: Callable[[int], bytes],
         *,
         forward_secrecy: bool = True,
+        tls: ClientTls | None = None,
         number_limit: int = STREAM_NUMBER_LIMIT,
     ) -> None:
         """
@@ -135,12 +138,15 @@ class TcpTransport:
         @param clock: measures time-outs; in life the same object.
         @param random: C{os.urandom}, or a test's.
         @param forward_secrecy: offer an X25519 exchange.
+        @param tls: whom to trust if the endpoint wants TLS; L{None} = the system's
+            authorities.
         @param number_limit: packet number of a CLOSE for REKEY.
         """
         self._reactor = reactor
         self._clock = clock
         self._random = random
         self._forward_secrecy = forward_secrecy
+        self._tls = tls or ClientTls()
         self._number_limit = number_limit
         self._state = _State.IDLE
         self._reader = RecordReader(ACCEPT_BODY_SIZE)
@@ -161,8 +167,11 @@ class TcpTransport:
         self._events = events
         self._state = _State.CONNECTING
         self._timer = self._clock.callLater(HANDSHAKE_TIMEOUT, self._handshake_timed_out)
+        factory: IProtocolFactory = _Factory(self)
+        if endpoint.tls:
+            factory = self._tls.wrap(factory, endpoint.host, self._clock)
         self._connector = self._reactor.connectTCP(
-            endpoint.host, endpoint.port, _Factory(self), timeout=HANDSHAKE_TIMEOUT
+            endpoint.host, endpoint.port, cast(ClientFactory, factory), timeout=HANDSHAKE_TIMEOUT
         )
 
     def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
@@ -248,16 +257,17 @@ class TcpTransport:
         except RemoteProtocolError as error:
             self._end(error.code, str(error))
 
-    def connection_lost(self, reason: str) -> None:
+    def connection_lost(self, reason: str, code: CloseCode | None = None) -> None:
         """
         The socket is gone, or never was.
 
         @param reason: for people.
+        @param code: if it is more than a loss.
         """
         self._wire = None
         self._connector = None
         self._stop_timer()
-        self._leave(None, reason)
+        self._leave(code, reason)
         waiting, self._waiting = self._waiting, []
         for gone in waiting:
             gone.callback(None)
@@ -397,7 +407,10 @@ class _Protocol(Protocol):
         self._owner.bytes_received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ConnectionDone):
+        fault = tls_fault(reason.value)
+        if fault is not None:
+            self._owner.connection_lost(fault, CloseCode.PROTOCOL)
+        elif reason.check(ConnectionDone):
             self._owner.connection_lost("the server closed the connection")
         else:
             self._owner.connection_lost(f"connection lost: {reason.getErrorMessage()}")

@@ -33,7 +33,10 @@ class DatagramListener:
 
     @ivar host: the address bound.
     @ivar port: the port bound, 0 before.
+    @ivar tls: L{None}: datagrams have no TLS.
     """
+
+    tls = None
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from twisted.internet.protocol import ServerFactory
 
 from diarkis_tw.net.addresses import bind_address
 from diarkis_tw.net.listening import listen_upward
+from diarkis_tw.net.tls import ServerTls, ServerTlsFactory
 
 BACKLOG: Final = 512
 """Connections that may wait to be accepted: all players come back at once
@@ -29,6 +30,7 @@ class StreamListener:
 
     @ivar host: the address bound.
     @ivar port: the port bound, 0 before.
+    @ivar tls: certificate and key; L{None} = without TLS.
     """
 
     def __init__(
@@ -41,17 +43,22 @@ class StreamListener:
         port: int,
         *,
         fixed: bool = False,
+        tls: ServerTls | None = None,
         when_closed: Callable[[], Deferred[None]] = lambda: succeed(None),
         abort: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param section: of the configuration, for errors.
         @param fixed: do not search for a free port.
+        @param tls: lies below the factory's protocols; L{None} = nothing does.
         @param when_closed: fires once the factory's connections have closed.
         @param abort: cuts those that have not.
         """
         self._reactor = reactor
+        if tls is not None:
+            factory = ServerTlsFactory(tls, factory, reactor)
         self._factory = cast("ServerFactory[Any]", factory)
+        self.tls = tls
         self._section = section
         self._address = address
         self._nic = nic

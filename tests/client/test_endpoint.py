@@ -84,8 +84,8 @@ class ParseTests(SynchronousTestCase):
         self.assertOdd("version 2", protocol=2)
 
     def test_tls(self):
-        """A server that wants TLS is refused with a sentence."""
-        self.assertOdd("not built yet", tls=True)
+        """Whether the transport lies in TLS is taken as it is said."""
+        self.assertTrue(self.parse(tls=True).tls)
 
     def test_no_json(self):
         """Anything but a JSON object is refused."""
