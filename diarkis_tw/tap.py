@@ -11,8 +11,9 @@ For a tac file::
 import atexit
 import json
 import os
+import shlex
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import replace
 from inspect import iscoroutine
 from pathlib import Path
@@ -20,17 +21,20 @@ from typing import Any, cast
 
 from twisted.application.service import IService
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.python.usage import Options as UsageOptions
 
 from diarkis_tw.config.hosts import is_wildcard
 from diarkis_tw.config.load import default_settings, load_settings
 from diarkis_tw.config.settings import Settings
 from diarkis_tw.errors import ConfigError
+from diarkis_tw.net.certificate import names_of
+from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server import Server
 from diarkis_tw.server.application import Setup, find_application
 from diarkis_tw.server.endpoints import host_port
-from diarkis_tw.server.logs import application_observer, use_twist_log
+from diarkis_tw.server.lifecycle import INTERRUPT_DRAIN
+from diarkis_tw.server.logs import application_log, use_twist_log
 
 
 class Options(UsageOptions):
@@ -56,15 +60,17 @@ class Options(UsageOptions):
     setup: Setup | None = None
 
     def postOptions(self) -> None:
+        # What is read again later must not depend on where the process is then.
+        for name in ("config", "ready-file"):
+            if self[name]:
+                self[name] = str(Path(self[name]).absolute())
         try:
-            self.settings = self._load()
+            self.settings = self.load()
             app = self.settings.app
             if app.module:
                 self.setup = find_application(app.module, app.dir)
         except ConfigError as error:
             raise SystemExit(f"diarkis: {error}") from error
-        if self["ready-file"]:
-            self["ready-file"] = str(Path(self["ready-file"]).absolute())
         if self.parent_options is not None:
             use_twist_log(self.settings.log, self.parent_options)
 
@@ -75,11 +81,14 @@ class Options(UsageOptions):
         """
         return cast("MutableMapping[str, Any] | None", getattr(self, "parent", None))
 
-    def _load(self) -> Settings:
+    def load(self) -> Settings:
+        """
+        Read the settings, as often as needed.
+
+        @raise ConfigError: they are wrong.
+        """
         if self["config"]:
-            settings = load_settings(
-                Path(self["config"]).absolute(), server_type=self["type"], environ=os.environ
-            )
+            settings = load_settings(self["config"], server_type=self["type"], environ=os.environ)
         elif self["type"]:
             raise ConfigError("--type says what a flat file is; give the file with --config")
         else:
@@ -114,22 +123,52 @@ def makeService(options: Options) -> IService:
             )
     if options["ready-file"]:
         ready_file = Path(options["ready-file"])
-        service.on_online.append(lambda: write_ready_file(ready_file, server.bound_addresses()))
+        service.on_online.append(
+            lambda: write_ready_file(ready_file, server.bound_addresses(), server.tls())
+        )
     if options["banner"]:
         program = options["banner"]
-        service.on_online.append(lambda: _show(banner(program, server.bound_addresses())))
-    service.log_observer = application_observer(options.settings.log, options.parent_options)
+        service.on_online.append(
+            lambda: _show(banner(program, server.bound_addresses(), server.tls()))
+        )
+    log = application_log(options.settings.log, options.parent_options)
+    if log is not None:
+        service.log_observer = log.observer
+        core.callWhenRunning(log.rotate_on_signal, cast(IReactorFromThreads, reactor))
+    set_level = None if log is None else log.set_level
+    on_terminal = _is_terminal(0)
+
+    def hung_up() -> None:
+        if on_terminal and not _is_terminal(0):
+            # The same signal says that the window was closed: that is ^C for good.
+            service.terminate(INTERRUPT_DRAIN)
+        else:
+            server.reload(options.load, set_level)
+
+    service.on_hangup = hung_up
     core.callWhenRunning(service.reactor_runs)
     return cast(IService, service)
 
 
-def write_ready_file(path: Path, addresses: dict[str, tuple[str, int]]) -> None:
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
+
+
+def write_ready_file(
+    path: Path, addresses: dict[str, tuple[str, int]], tls: Collection[str] = ()
+) -> None:
     """
     Write the addresses really bound, so that whoever waits for the file never
     reads half of it.
+
+    @param tls: names of those that speak TLS.
     """
     content: dict[str, object] = {
-        name: {"host": host, "port": port} for name, (host, port) in addresses.items()
+        name: {"host": host, "port": port} | ({"tls": True} if name in tls else {})
+        for name, (host, port) in addresses.items()
     }
     content["pid"] = os.getpid()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -137,25 +176,46 @@ def write_ready_file(path: Path, addresses: dict[str, tuple[str, int]]) -> None:
     temporary.replace(path)
 
 
-def banner(program: str, addresses: dict[str, tuple[str, int]]) -> str:
+def banner(
+    program: str, addresses: dict[str, tuple[str, int]], tls: Mapping[str, ServerTls] | None = None
+) -> str:
     """
     Tell a person where the server is and what to type next.
 
     @param program: the command line's own name.
+    @param tls: certificates by section.
     """
+    tls = tls or {}
     lines = ["", "diarkis_tw is ONLINE"]
     for name, (host, port) in addresses.items():
-        scheme = "http://" if name == "HTTP" else ""
-        lines.append(f"    {name:<5} {scheme}{host_port(host, port)}")
+        scheme = _scheme(tls) if name == "HTTP" else ""
+        lines.append(
+            f"    {name:<5} {scheme}{host_port(host, port)}"
+            + (" (TLS)" if name in tls and not scheme else "")
+        )
     if "HTTP" in addresses:
         host, port = addresses["HTTP"]
-        kind = next((name for name in addresses if name != "HTTP"), "TCP").lower()
-        url = f"http://{host_port('127.0.0.1' if is_wildcard(host) else host, port)}"
-        lines += [
-            "Next, in another terminal:",
-            f"    {program} client --type {kind} --uid alice --url {url}",
-        ]
+        kind = next((name for name in addresses if name != "HTTP"), "TCP")
+        host = "127.0.0.1" if is_wildcard(host) else host
+        if "HTTP" in tls:
+            host = _certified(host, names_of(tls["HTTP"].pair.certificate))
+        url = f"{_scheme(tls)}{host_port(host, port)}"
+        command = f"{program} client --type {kind.lower()} --uid alice --url {url}"
+        own = next((tls[name] for name in ("HTTP", kind) if name in tls), None)
+        if own is not None and own.pair.is_self_signed:
+            command += f" --ca {shlex.quote(own.certificate_file)}"
+        lines += ["Next, in another terminal:", f"    {command}"]
     return "\n".join([*lines, "Control-C stops it.", ""])
+
+
+def _certified(host: str, names: list[str]) -> str:
+    if host in names:
+        return host
+    return next((name for name in names if "*" not in name), host)
+
+
+def _scheme(tls: Collection[str]) -> str:
+    return "https://" if "HTTP" in tls else "http://"
 
 
 def _show(text: str) -> None:

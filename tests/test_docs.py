@@ -3,16 +3,17 @@ What the documents show works as they show it.
 """
 
 import re
+import shutil
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.markdown import ROOT, Block, DocumentRun, blocks, matches
 
 
 class DocumentTests(SynchronousTestCase):
     """
-    Every block of the README, the tutorial and the configuration page runs.
+    Every block of the documents for users runs.
     """
 
     def run_document(self, name: str) -> None:
@@ -39,6 +40,14 @@ class DocumentTests(SynchronousTestCase):
         The blocks of the configuration page do what it says.
         """
         self.run_document("docs/configuration.md")
+
+    def test_operations(self) -> None:
+        """
+        So do those of the operations document.
+        """
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl command")
+        self.run_document("docs/operations.md")
 
     def test_links(self) -> None:
         """

@@ -16,8 +16,10 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw import demo
+from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.lifecycle import Lifecycle
 from diarkis_tw.tap import Options, banner, makeService, write_ready_file
+from diarkis_tw.testing.certificates import Authority, Issued
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -228,15 +230,15 @@ class ReadyFileTests(TapCase):
 
     def test_content(self) -> None:
         """
-        It has host and port of each server, and the process's id.
+        It has host and port of each server, whether it speaks TLS, and the process's id.
         """
         path = self.folder / "r.json"
-        write_ready_file(path, {"TCP": ("127.0.0.1", 7200), "HTTP": ("::1", 7000)})
+        write_ready_file(path, {"TCP": ("127.0.0.1", 7200), "HTTP": ("::1", 7000)}, {"HTTP"})
         self.assertEqual(
             json.loads(path.read_text()),
             {
                 "TCP": {"host": "127.0.0.1", "port": 7200},
-                "HTTP": {"host": "::1", "port": 7000},
+                "HTTP": {"host": "::1", "port": 7000, "tls": True},
                 "pid": os.getpid(),
             },
         )
@@ -285,6 +287,37 @@ class BannerTests(TapCase):
         text = banner("diarkis-tw", {"TCP": ("::1", 7201), "HTTP": ("::1", 7002)})
         self.assertIn("[::1]:7201", text)
         self.assertIn("--url http://[::1]:7002", text)
+
+    def tls(self, *names: str, private: bool = True) -> ServerTls:
+        """
+        A certificate of the server.
+        """
+        above = Authority()
+        issued = above.issue(*names)
+        if private:
+            issued = Issued(issued.chain + above.pem, issued.key)
+        return ServerTls("HTTP", *issued.write(self.folder))
+
+    def test_tls(self) -> None:
+        """
+        With TLS it is https, by a name of the certificate, with its own authority if that is there.
+        """
+        tls = {"HTTP": self.tls("*.example", "localhost"), "TCP": self.tls("localhost")}
+        addresses = {"TCP": ("127.0.0.1", 7201), "HTTP": ("127.0.0.1", 7002)}
+        text = banner("diarkis-tw", addresses, tls)
+        self.assertIn("TCP   127.0.0.1:7201 (TLS)", text)
+        self.assertIn("HTTP  https://127.0.0.1:7002\n", text)
+        path = self.folder / "server.pem"
+        self.assertIn(f"--url https://localhost:7002 --ca {path}\n", text)
+
+    def test_publicTls(self) -> None:
+        """
+        A certificate of an authority that is not there is left to the client's system.
+        """
+        tls = {"HTTP": self.tls("127.0.0.1", private=False)}
+        text = banner("x", {"TCP": ("127.0.0.1", 7201), "HTTP": ("127.0.0.1", 7002)}, tls)
+        self.assertIn("--url https://127.0.0.1:7002\n", text)
+        self.assertNotIn("(TLS)", text)
 
     def test_wildcard(self) -> None:
         """

@@ -18,9 +18,10 @@ from diarkis_tw.config.json_file import shown
 from diarkis_tw.config.load import EMBEDDED, FLAT_TYPES, default_settings, load_settings
 from diarkis_tw.config.schema import flat_schema, schema
 from diarkis_tw.config.section import is_secret
-from diarkis_tw.config.settings import SECTIONS, Settings
+from diarkis_tw.config.settings import SECTIONS, Settings, UdpSettings
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.net.addresses import bind_address
+from diarkis_tw.net.tls import ServerTls
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -125,11 +126,14 @@ def _summary(settings: Settings, origin: str) -> list[str]:
         if section is None:
             continue
         fixed = section is settings.http and settings.http.use_fixed_port
+        tls = ""
         try:
             address = bind_address(section.address, section.nic, section=name)
+            if not isinstance(section, UdpSettings) and section.tls_certificate:
+                ServerTls(name, section.tls_certificate, section.tls_private_key)
+                tls = " with TLS"
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
-        tls = " with TLS" if getattr(section, "tls_certificate", "") else ""
         lines.append(f"{name}{tls}: {address} {_port(section.port, fixed=fixed)}")
     if settings.connector is not None:
         lines.append(f"CONNECTOR: 127.0.0.1 {_port(settings.connector.port, fixed=False)}")

@@ -26,7 +26,7 @@ BUILT: Final[Mapping[str, bool]] = {
     "WS": False,
     "HTTP": True,
     "CONNECTOR": False,
-    "TLS": False,
+    "TLS": True,
     "worker processes": False,
     "mesh": False,
     "public address look-up": False,

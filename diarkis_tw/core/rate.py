@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -51,6 +52,19 @@ class RateLimit:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 
+    def change(self, rate: float, inboxes: Iterable[Inbox]) -> None:
+        """
+        Allow another rate from now on.
+
+        @param inboxes: of the users who are there.
+        """
+        self._rate = rate
+        now = self._clock.seconds()
+        for inbox in inboxes:
+            # Tokens without end would never be looked at again.
+            inbox.tokens = min(inbox.tokens, BURST)
+            inbox.refilled_at = now
+
     def first_tokens(self) -> float:
         """
         What a new user starts with.
@@ -63,6 +77,10 @@ class RateLimit:
 
         @return: whether there is a whole token.
         """
+        if not self._rate:
+            inbox.tokens = float("inf")
+            inbox.over_since = None
+            return True
         now = self._clock.seconds()
         tokens = inbox.tokens + (now - inbox.refilled_at) * self._rate
         inbox.refilled_at = now

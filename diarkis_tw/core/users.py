@@ -124,6 +124,13 @@ class Users:
         """
         return self._by_sid.get(sid)
 
+    def limit_rate(self, rate: float) -> None:
+        """
+        Let each user send so many commands a second from now on; 0 = any number.
+        """
+        users = self._by_sid.values()
+        self.dispatcher.limit.change(rate, [user.inbox for user in users])
+
     def find_uid(self, uid: str) -> User | None:
         """
         The user with that id who is connected or away.

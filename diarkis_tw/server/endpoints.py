@@ -9,6 +9,7 @@ from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.constants import ServerType
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.mesh.interface import PublicEndpoint
+from diarkis_tw.net.tls import ServerTls
 
 
 def host_port(host: str, port: int) -> str:
@@ -20,11 +21,17 @@ def host_port(host: str, port: int) -> str:
 
 class Bound(Protocol):
     """
-    A listener: the host and port it has bound, port 0 before.
+    A listener: the host and port it has bound, port 0 before, and its TLS, if any.
     """
 
     host: str
     port: int
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """
+        L{None} = without TLS.
+        """
 
 
 class Endpoints:
@@ -92,7 +99,9 @@ class Endpoints:
         @param custom_type: C{node.type}; it takes the place of the one kind.
         """
         return {
-            custom_type or kind.value: PublicEndpoint(*self.public(kind), kind.value)
+            custom_type or kind.value: PublicEndpoint(
+                *self.public(kind), kind.value, self._listeners[kind.value].tls is not None
+            )
             for kind in ServerType
             if kind.value in self._listeners
         }

@@ -7,7 +7,8 @@ From start to end of a node::
     SIGTERM, terminate()    OFFLINE, clients told; until the node is empty, at
                             most the shutdown timeout; then finish, status 0
     SIGINT                  the same with INTERRUPT_DRAIN
-    a second signal         ends at once
+    a second one of these   ends at once
+    SIGHUP                  on_hangup, any number of times
     finish                  sessions end with SERVER_OFFLINE, last words are
                             flushed, on_terminate, leave the mesh
 
@@ -28,7 +29,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-from diarkis_tw.core.background import as_deferred, background
+from diarkis_tw.core.background import as_deferred, background, call_safely
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import ConfigError, StartError
@@ -88,6 +89,7 @@ class Lifecycle(Service):
     @ivar on_ready: callbacks when the node is bound and about to be ONLINE.
     @ivar on_terminate: callbacks once all sessions have ended.
     @ivar on_online: called last of all, to announce the node; see L{reactor_runs}.
+    @ivar on_hangup: called when the process is told to read its configuration again.
     @ivar prepare: called first of all, to make C{listeners}.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
@@ -119,6 +121,7 @@ class Lifecycle(Service):
         self.on_ready: list[Callback] = []
         self.on_terminate: list[Callback] = []
         self.on_online: list[Callback] = []
+        self.on_hangup: Callback = lambda: None
         self.prepare: Callback = lambda: None
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
@@ -212,17 +215,27 @@ class Lifecycle(Service):
 
     def reactor_runs(self) -> None:
         """
-        Take SIGTERM and SIGINT over from the reactor, now that it runs, and
-        only then announce the node: who reads the announcement may send one.
+        Take SIGTERM and SIGINT over from the reactor, and SIGHUP, now that it
+        runs, and only then announce the node: who reads the announcement may send
+        one.
         """
 
         def received(number: int, frame: FrameType | None) -> None:
             drain = INTERRUPT_DRAIN if number == signal.SIGINT else self._shutdown_timeout
             cast(IReactorFromThreads, self._reactor).callFromThread(self.terminate, drain)
 
+        def hung_up(number: int, frame: FrameType | None) -> None:
+            cast(IReactorFromThreads, self._reactor).callFromThread(self._hung_up)
+
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, received)
+        if hasattr(signal, "SIGHUP"):  # not on Windows
+            signal.signal(signal.SIGHUP, hung_up)
         self._running.callback(None)
+
+    def _hung_up(self) -> None:
+        if not self._ending:
+            call_safely("reloading", self.on_hangup)
 
     def terminate(self, drain: Seconds | None = None) -> None:
         """

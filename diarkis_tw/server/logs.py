@@ -2,10 +2,12 @@
 Section C{log} of the configuration: level and format of twistd's log.
 """
 
+import signal
 import sys
 from collections.abc import Callable, MutableMapping
 from typing import IO, Any, Final, cast
 
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
@@ -24,18 +26,40 @@ OBSERVERS: Final[dict[str, Callable[[IO[Any]], ILogObserver]]] = {
 }
 
 
-def log_observer(settings: LogSettings, file: IO[Any]) -> ILogObserver:
+class Log:
     """
-    An observer that writes what the settings let through.
+    A log that writes what its level lets through.
+
+    @ivar observer: writes the events.
     """
-    level = LogLevel.levelWithName(settings.level)
-    observer = OBSERVERS[settings.format](file)
-    return FilteringLogObserver(observer, [LogLevelFilterPredicate(level)])
+
+    def __init__(self, settings: LogSettings, file: IO[Any]) -> None:
+        """
+        @param file: where to write.
+        """
+        self._file = file
+        self._predicate = LogLevelFilterPredicate()
+        self.set_level(settings.level)
+        self.observer: ILogObserver = FilteringLogObserver(
+            OBSERVERS[settings.format](file), [self._predicate]
+        )
+
+    def set_level(self, level: str) -> None:
+        """
+        Write what is of this level or above from now on.
+        """
+        self._predicate.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+    def rotate_on_signal(self, reactor: IReactorFromThreads) -> None:
+        """
+        Begin a new file at SIGUSR1, as twistd's own log does.
+        """
+        file = self._file
+        if isinstance(file, LogFile) and not signal.getsignal(signal.SIGUSR1):
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
 
 
-def application_observer(
-    settings: LogSettings, options: MutableMapping[str, Any] | None
-) -> ILogObserver | None:
+def application_log(settings: LogSettings, options: MutableMapping[str, Any] | None) -> Log | None:
     """
     What twistd shall log with, where its own command line does not say so.
 
@@ -43,11 +67,11 @@ def application_observer(
         file is not known.
     @return: L{None} if its own observer does.
     """
-    if settings == LogSettings() or options is None or "nodaemon" not in options:
+    if options is None or "nodaemon" not in options:
         return None
     if options.get("logger") or options.get("syslog"):
         return None
-    return log_observer(settings, _file(options))
+    return Log(settings, _file(options))
 
 
 def use_twist_log(settings: LogSettings, options: MutableMapping[str, Any]) -> None:

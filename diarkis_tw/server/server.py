@@ -17,7 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from diarkis_tw.config.checks import check_settings
 from diarkis_tw.config.load import parse_flat_section
-from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings, UdpSettings
+from diarkis_tw.config.settings import (
+    HttpSettings,
+    Settings,
+    TcpSettings,
+    UdpSettings,
+    WsSettings,
+)
 from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.creation import UserCreation
@@ -36,8 +42,10 @@ from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules.session import SessionCommands
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
+from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
+from diarkis_tw.server.reload import Reload
 from diarkis_tw.transports.tcp import TcpServer
 from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.units import Seconds
@@ -83,6 +91,8 @@ class Server:
             reactor, self._mesh, dispatcher, random_bytes, settings.node.reconnect_grace
         )
         self._listeners: dict[str, StreamListener | DatagramListener] = {}
+        self._tls: dict[str, ServerTls] = {}
+        self._reload = Reload(settings, self._tls, self.users.limit_rate)
         self._endpoints = Endpoints(settings.public_host, self._listeners)
         self._lifecycle = Lifecycle(
             reactor,
@@ -255,7 +265,26 @@ class Server:
         """
         return {name: (listener.host, listener.port) for name, listener in self._listeners.items()}
 
+    def tls(self) -> dict[str, ServerTls]:
+        """
+        Certificates and keys by section, of those that have TLS.
+        """
+        return dict(self._tls)
+
     # Life cycle
+
+    def reload(
+        self, load: Callable[[], Settings], set_level: Callable[[str], None] | None = None
+    ) -> None:
+        """
+        Take over what of a changed configuration can be without a restart, as
+        SIGHUP makes C{twistd diarkis} do: certificates, the command rate, the log's
+        level. What cannot be, and what is wrong with it, is logged.
+
+        @param load: reads the configuration; it may fail with L{ConfigError}.
+        @param set_level: sets the log's level; L{None} = it stays.
+        """
+        self._reload.run(load, set_level)
 
     def on_start(self, callback: Callback) -> None:
         """
@@ -306,6 +335,14 @@ class Server:
             self._encryption(),
         )
 
+    def _make_tls(
+        self, name: str, section: TcpSettings | WsSettings | HttpSettings
+    ) -> ServerTls | None:
+        if not section.tls_certificate:
+            return None
+        tls = self._tls[name] = ServerTls(name, section.tls_certificate, section.tls_private_key)
+        return tls
+
     def _encryption(self) -> bool:
         return all(section.enable_encryption for section in self._settings.transports().values())
 
@@ -326,6 +363,7 @@ class Server:
                 tcp.address,
                 tcp.nic,
                 tcp.port,
+                tls=self._make_tls("TCP", tcp),
                 when_closed=server.when_closed,
                 abort=server.abort_all,
             )
@@ -349,5 +387,6 @@ class Server:
                 http.nic,
                 http.port,
                 fixed=http.use_fixed_port,
+                tls=self._make_tls("HTTP", http),
             )
         self._lifecycle.listeners += self._listeners.values()

@@ -14,6 +14,7 @@ from diarkis_tw.config.load import default_settings, load_settings
 from diarkis_tw.config.schema import flat_schema
 from diarkis_tw.config.section import keys
 from diarkis_tw.config.settings import SECTIONS
+from diarkis_tw.testing.certificates import Authority
 from tests.config.case import ConfigCase
 from tests.config.test_shipped import CONFIGS
 
@@ -57,6 +58,23 @@ class CheckTests(ConfigCase):
                 "application: diarkis_tw.demo",
             ],
         )
+
+    def test_tls(self) -> None:
+        """
+        The files of TLS are looked at, as at start.
+        """
+        issued = Authority().issue("a.example")
+        issued.write(self.folder)
+        http = {"tlsCertificate": "server.pem", "tlsPrivateKey": "server-key.pem"}
+        status, out, _ = self.check({"TCP": {}, "HTTP": http})
+        self.assertEqual(status, 0)
+        self.assertIn("\nTCP: 127", out)
+        self.assertIn("\nHTTP with TLS: 127.0.0.1 port 7000", out)
+        (self.folder / "server-key.pem").write_bytes(issued.chain)
+        status, out, error = self.check({"TCP": {}, "HTTP": http})
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("node.json: HTTP.tlsPrivateKey ", error)
+        self.assertIn("holds a certificate and no private key", error)
 
     def test_flat(self) -> None:
         """

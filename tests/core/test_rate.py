@@ -272,3 +272,39 @@ class NoLimitTests(RateTestCase):
         self.assertTrue(all(self.send(20_000)))
         self.assertTrue(all(self.send(20_000, reliable=False)))
         self.assertEqual((self.ran, self.core.dispatcher.dropped), (40_000, 0))
+
+
+class ChangeTests(RateTestCase):
+    """
+    Another rate, while users are there.
+    """
+
+    def test_off(self) -> None:
+        """
+        Without a limit whoever waits goes on, and nobody is held any more.
+        """
+        self.send(BURST + 1000)
+        self.core.users.limit_rate(0)
+        self.core.clock.advance(TICK)
+        self.assertEqual(self.client.resumed, 1)
+        self.assertEqual(self.send(10 * BURST), [True] * 10 * BURST)
+        self.flood(2 * PATIENCE)
+        self.assertEqual(self.client.closed, [])
+
+    def test_on(self) -> None:
+        """
+        A limit holds for those who came when there was none.
+        """
+        self.core.users.limit_rate(0)
+        self.send(BURST + 1)
+        self.core.users.limit_rate(RATE)
+        self.assertEqual(self.send(BURST + 1), [True] * BURST + [False])
+
+    def test_lower(self) -> None:
+        """
+        A lower limit is what tokens are earned by from then on.
+        """
+        self.send(BURST)
+        self.core.users.limit_rate(RATE / 100)
+        self.core.clock.advance(1)
+        self.assertEqual(self.send(11), [True] * 10 + [False])

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -53,17 +54,22 @@ class Player:
 
     @ivar raw: its keys and what it received.
     @ivar terms: what the server granted.
+    @ivar socket: the socket, that of TLS if the server wants it.
     """
 
-    def __init__(self, endpoint: Mapping[str, object]) -> None:
+    def __init__(self, endpoint: Mapping[str, object], ca: str | None = None) -> None:
         """
         @param endpoint: the endpoint API's answer.
+        @param ca: whom to trust if the server has TLS.
         """
         names = ("sid", "encryptionKey", "encryptionIV", "encryptionMacKey")
         keys = SessionKeys.from_hex(*(str(endpoint[name]) for name in names))
         self.raw = RawClient(keys, seed=int.from_bytes(keys.sid))
         address = (str(endpoint["serverHost"]), int(str(endpoint["serverPort"])))
-        self._socket = socket.create_connection(address, PATIENCE)
+        self.socket = socket.create_connection(address, PATIENCE)
+        if endpoint["tls"]:
+            trusting = ssl.create_default_context(cafile=ca)
+            self.socket = trusting.wrap_socket(self.socket, server_hostname=address[0])
         self.send(self.raw.hello())
         self.terms = self.next(Accept).terms
 
@@ -71,7 +77,7 @@ class Player:
         """
         Send bytes.
         """
-        self._socket.sendall(data)
+        self.socket.sendall(data)
 
     def next(self, kind: type[_R]) -> _R:
         """
@@ -83,7 +89,7 @@ class Player:
 
     def _next(self) -> Received | None:
         while not self.raw.received:
-            data = self._socket.recv(65536)
+            data = self.socket.recv(65536)
             if not data:
                 return None
             self.raw.feed(data)
@@ -108,7 +114,7 @@ class Player:
         """
         Close the socket.
         """
-        self._socket.close()
+        self.socket.close()
 
 
 class Process:
@@ -196,7 +202,10 @@ class ProcessCase(SynchronousTestCase):
 
     @ivar folder: current directory of the processes.
     @ivar environ: what they get as environment.
+    @ivar ca: PEM file of the authority that players trust; L{None} = the system's.
     """
+
+    ca: str | None = None
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -246,7 +255,7 @@ class ProcessCase(SynchronousTestCase):
         """
         process.until(self.ready_file.exists)
         http = json.loads(self.ready_file.read_text())["HTTP"]
-        return f"http://{http['host']}:{http['port']}"
+        return f"http{'s' if http.get('tls') else ''}://{http['host']}:{http['port']}"
 
     def serving_from_log(self, process: Process) -> str:
         """
@@ -263,7 +272,8 @@ class ProcessCase(SynchronousTestCase):
         """
         request = urllib.request.Request(url, headers=dict(headers or {}))
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            trusting = ssl.create_default_context(cafile=self.ca)
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=trusting) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -275,7 +285,7 @@ class ProcessCase(SynchronousTestCase):
         """
         Have a player log in and connect.
         """
-        player = Player(self.ask(f"{url}/endpoint/type/TCP/user/{uid}"))
+        player = Player(self.ask(f"{url}/endpoint/type/TCP/user/{uid}"), self.ca)
         self.addCleanup(player.close)
         return player
 

@@ -319,7 +319,7 @@ class SignalTests(DrainCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         vars(self.reactor)["callFromThread"] = lambda call, *args: call(*args)
         self.service.reactor_runs()
@@ -354,3 +354,31 @@ class SignalTests(DrainCase):
         self.receive(signal.SIGTERM)
         self.receive(signal.SIGINT)
         self.assertEqual(self.ended, [0])
+
+    def test_hangup(self) -> None:
+        """
+        SIGHUP ends nothing: it is passed on, each time, also after a failure.
+        """
+        calls: list[int] = []
+
+        def hung_up() -> None:
+            calls.append(len(calls))
+            if len(calls) == 2:
+                raise ValueError("the second time")
+
+        self.service.on_hangup = hung_up
+        for _ in range(3):
+            self.receive(signal.SIGHUP)
+        self.assertEqual((calls, self.ended), ([0, 1, 2], []))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_hangupWhileEnding(self) -> None:
+        """
+        A node that ends takes no notice of it.
+        """
+        calls: list[None] = []
+        self.service.on_hangup = lambda: calls.append(None)
+        self.opened()
+        self.receive(signal.SIGTERM)
+        self.receive(signal.SIGHUP)
+        self.assertEqual((calls, self.ended), ([], []))

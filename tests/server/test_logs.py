@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, jsonFileLogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.config.settings import LogSettings
-from diarkis_tw.server.logs import application_observer, log_observer, use_twist_log
+from diarkis_tw.server.logs import Log, application_log, use_twist_log
 
 
 def written(settings: LogSettings) -> str:
@@ -21,7 +21,7 @@ def written(settings: LogSettings) -> str:
     What a log with these settings says about one event of each level.
     """
     file = io.StringIO()
-    log = Logger(namespace="game", observer=log_observer(settings, file))
+    log = Logger(namespace="game", observer=Log(settings, file).observer)
     for level in LogLevel.iterconstants():
         log.emit(level, "{name} event", name=level.name)
     return file.getvalue()
@@ -58,23 +58,37 @@ class ObserverTests(SynchronousTestCase):
         (event,) = [json.loads(line) for line in text.replace("\x1e", "").splitlines()]
         self.assertEqual(event["name"], "critical")
 
+    def test_change(self) -> None:
+        """
+        The level can be changed while the log is in use.
+        """
+        file = io.StringIO()
+        log = Log(LogSettings(), file)
+        writer = Logger(namespace="game", observer=log.observer)
+        for level, expected in (("debug", "one"), ("error", "one"), ("info", "one\ntwo")):
+            log.set_level(level)
+            writer.debug("one" if level == "debug" else "hidden")
+            writer.info("two" if level == "info" else "")
+            found = [line.split("] ")[1] for line in file.getvalue().splitlines() if "] " in line]
+            self.assertEqual("\n".join(word for word in found if word), expected)
+
     def make(self, settings: LogSettings, **options: object) -> ILogObserver | None:
         """
         Choose the observer for twistd's options.
         """
         given: dict[str, Any] = {"nodaemon": 0, "logfile": None, "logger": None, "syslog": False}
-        return application_observer(settings, {**given, **options})
+        log = application_log(settings, {**given, **options})
+        return None if log is None else log.observer
 
     def test_twistdDecides(self) -> None:
         """
-        Defaults, a log of twistd's own command line, and tac files are left to twistd.
+        A log of twistd's own command line, and tac files are left to twistd.
         """
         loud = LogSettings(level="debug")
-        self.assertIsNone(self.make(LogSettings()))
         self.assertIsNone(self.make(loud, logger="a.b"))
         self.assertIsNone(self.make(loud, syslog=True))
-        self.assertIsNone(application_observer(loud, None))
-        self.assertIsNone(application_observer(loud, {"logLevel": LogLevel.info}))
+        self.assertIsNone(application_log(loud, None))
+        self.assertIsNone(application_log(loud, {"logLevel": LogLevel.info}))
 
     def test_foreground(self) -> None:
         """

@@ -70,7 +70,7 @@ class StartCase(SynchronousTestCase):
         """
         The reactor runs now.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.service.reactor_runs()
 
