@@ -12,11 +12,11 @@ Rules:
     it calls C{next_()}. Hooks are C{f(user)} or C{f(user, next_)}.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from diarkis_tw.constants import BUILTIN_VERSIONS, Builtin
+from diarkis_tw.core.callables import describe_callable, parameter_count
 from diarkis_tw.errors import RegistrationError
 
 Handler: TypeAlias = Callable[..., object]
@@ -64,7 +64,7 @@ class CommandRegistry:
         if ver in BUILTIN_VERSIONS:
             raise RegistrationError(
                 f"command version {ver} belongs to the server; "
-                f"register {_name(handler)} with a version from 2 to 255"
+                f"register {describe_callable(handler)} with a version from 2 to 255"
             )
         self._add(ver, cmd, _step(handler, 4, COMMAND_FORMS))
 
@@ -122,7 +122,7 @@ class CommandRegistry:
     def _check_open(self, handler: Handler, where: str = "") -> None:
         if self._chains is not None:
             raise RegistrationError(
-                f"{where or _name(handler)} comes too late: "
+                f"{where or describe_callable(handler)} comes too late: "
                 "handlers are registered in setup(server), before the server starts"
             )
 
@@ -138,11 +138,11 @@ def _check_pair(ver: object, cmd: object) -> None:
 def _step(handler: Handler, parameters: int, forms: str) -> Step:
     if not callable(handler):
         raise RegistrationError(f"a handler is a function {forms}, not {handler!r}")
-    count = _parameter_count(handler)
+    count = parameter_count(handler)
     if count not in (parameters, parameters + 1):
         found = "any number of parameters" if count is None else f"{count} parameter(s)"
-        raise RegistrationError(f"{_name(handler)} takes {found}; a handler is {forms}")
-    return Step(handler, count == parameters + 1, _name(handler))
+        raise RegistrationError(f"{describe_callable(handler)} takes {found}; a handler is {forms}")
+    return Step(handler, count == parameters + 1, describe_callable(handler))
 
 
 def _user_step(handler: Handler) -> Step:
@@ -163,28 +163,3 @@ def _wait_only(result: object) -> Awaitable[None] | None:
         await awaitable
 
     return discard(result) if isinstance(result, Awaitable) else None
-
-
-def _parameter_count(handler: Handler) -> int | None:
-    """
-    How many positional arguments C{handler} needs; L{None} if that varies.
-    """
-    try:
-        parameters = inspect.signature(handler).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-    if any(p.kind is p.KEYWORD_ONLY for p in required):
-        return None
-    return len(required)
-
-
-def _name(handler: object) -> str:
-    function = inspect.unwrap(handler) if callable(handler) else handler
-    code = getattr(function, "__code__", None) or getattr(
-        getattr(function, "__func__", None), "__code__", None
-    )
-    name = getattr(function, "__qualname__", repr(function))
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
