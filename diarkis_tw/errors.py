@@ -5,6 +5,9 @@ The peer's fault is a L{RemoteProtocolError}, the caller's fault a
 L{LocalProtocolError}; anything else that escapes C{wire/} or C{rudp/} is a bug.
 """
 
+from http import HTTPStatus
+from typing import Final
+
 from diarkis_tw.constants import CloseCode, Status
 
 
@@ -64,6 +67,37 @@ class CommandError(DiarkisError):
         super().__init__(f"{message} (code {code})")
         self.code = code
         self.message = message
+
+
+_WORDS: Final = {status.value: status.name.lower() for status in HTTPStatus} | {
+    # Python 3.13 has other names for these
+    413: "too_large",
+    414: "uri_too_long",
+    416: "range_not_satisfiable",
+    422: "unprocessable",
+}
+
+
+class HttpError(DiarkisError):
+    """
+    Raised by an HTTP handler: the client gets C{status}, and the rest as JSON.
+
+    @ivar status: 400..599.
+    @ivar message: a sentence for the client.
+    @ivar word: a word for programs, such as C{not_found}.
+    """
+
+    def __init__(self, status: int, message: str, word: str = "") -> None:
+        """
+        @param word: empty = the status's own name.
+        @raise ValueError: C{status} is not that of an error.
+        """
+        super().__init__(message)
+        if not 400 <= status <= 599:
+            raise ValueError(f"an HttpError has a status from 400 to 599, not {status!r}")
+        self.status = status
+        self.message = message
+        self.word = word or _WORDS.get(status, "error")
 
 
 class ResponseError(DiarkisError):

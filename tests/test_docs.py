@@ -49,6 +49,12 @@ class DocumentTests(SynchronousTestCase):
             raise SkipTest("there is no openssl command")
         self.run_document("docs/operations.md")
 
+    def test_http(self) -> None:
+        """
+        The blocks on HTTP routes do what it says.
+        """
+        self.run_document("docs/http.md")
+
     def test_links(self) -> None:
         """
         Links between the documents lead to files that exist.

@@ -1,3 +1,3 @@
 """
-The endpoint API and health check on twisted.web.
+The endpoint API, health check and an application's own routes on twisted.web.
 """

@@ -14,7 +14,6 @@ import hmac
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,8 +21,8 @@ from twisted.python.failure import Failure
 from diarkis_tw.config.settings import HttpSettings
 from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, NodeState, ServerType
 from diarkis_tw.core.creation import CreateUser, CreateUserReply, UserMade, UserRefused
-from diarkis_tw.errors import MeshError
-from diarkis_tw.http.json_resource import ApiError, BoundedRequest, JsonResource
+from diarkis_tw.errors import HttpError, MeshError
+from diarkis_tw.http.json_resource import BoundedRequest, JsonResource, parse_object
 from diarkis_tw.mesh.interface import Mesh, NodeInfo, PublicEndpoint
 
 TRANSPORTS: Final = frozenset(kind.value for kind in ServerType)
@@ -75,7 +74,7 @@ class EndpointResource(JsonResource):
             return
         given = request.requestHeaders.getRawHeaders(b"ClientKey") or [b""]
         if not hmac.compare_digest(given[0], self._client_key.encode()):
-            raise ApiError(401, "client_key", "The header ClientKey is missing or wrong.")
+            raise HttpError(401, "The header ClientKey is missing or wrong.", "client_key")
 
     def _parse_path(self, path: list[bytes] | None) -> tuple[str, str]:
         match path:
@@ -83,24 +82,24 @@ class EndpointResource(JsonResource):
                 pass
             case _:
                 form = "/endpoint/type/{UDP|TCP|WS}/user/{uid}"
-                raise ApiError(404, "not_found", f"The endpoint API has the form {form}.")
+                raise HttpError(404, f"The endpoint API has the form {form}.")
         server_type = raw_type.decode("utf-8", "replace")
         if server_type.upper() in TRANSPORTS:
             server_type = server_type.upper()
         elif not any(server_type in node.endpoints for node in self._mesh.nodes()):
-            raise ApiError(
+            raise HttpError(
                 404,
-                "unknown_type",
                 f"There is no server type {server_type[:32]!r}: ask for "
                 f"{', '.join(sorted(TRANSPORTS))} or a type that a node is configured with.",
+                "unknown_type",
             )
         try:
             uid = raw_uid.decode("utf-8")
         except UnicodeDecodeError:
-            raise ApiError(400, "bad_uid", "The uid is not UTF-8, percent-encoded.") from None
+            raise HttpError(400, "The uid is not UTF-8, percent-encoded.", "bad_uid") from None
         if not 1 <= len(raw_uid) <= UID_MAX_BYTES:
-            raise ApiError(
-                400, "bad_uid", f"A uid has 1 to {UID_MAX_BYTES} bytes, not {len(raw_uid)}."
+            raise HttpError(
+                400, f"A uid has 1 to {UID_MAX_BYTES} bytes, not {len(raw_uid)}.", "bad_uid"
             )
         return server_type, uid
 
@@ -110,12 +109,12 @@ class EndpointResource(JsonResource):
         if free:
             return min(free, key=lambda node: node.ccu)
         if not offering:
-            raise ApiError(503, "no_node", f"No {server_type} server is running.")
+            raise HttpError(503, f"No {server_type} server is running.", "no_node")
         states = sorted({node.state.value for node in offering})
-        raise ApiError(
+        raise HttpError(
             503,
-            "no_node",
             f"No {server_type} server takes new users at present: {', '.join(states)}.",
+            "no_node",
         )
 
     def _describe(
@@ -123,7 +122,7 @@ class EndpointResource(JsonResource):
     ) -> dict[str, object]:
         match reply.outcome:
             case UserRefused(reason, message):
-                raise ApiError(503, reason, message)
+                raise HttpError(503, message, reason)
             case UserMade() as made:
                 return form(server_type, endpoint) | {
                     "sid": made.sid.hex(),
@@ -139,7 +138,7 @@ class EndpointResource(JsonResource):
     def _unreachable(self, failure: Failure) -> None:
         failure.trap(MeshError)
         self.log.warn("a user could not be made: {reason}", reason=str(failure.value))
-        raise ApiError(503, "no_answer", "The game server did not answer in time; try again.")
+        raise HttpError(503, "The game server did not answer in time; try again.", "no_answer")
 
 
 def _form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
@@ -161,9 +160,4 @@ def _v1_form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
 def _parse_data(body: bytes) -> dict[str, object]:
     if not body:
         return {}
-    try:
-        return msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(
-            400, "bad_body", f"The body must be a JSON object, the user's data: {error}."
-        ) from None
+    return parse_object(body, "The body must be a JSON object, the user's data")

@@ -8,7 +8,8 @@ TAKEN or drains is not killed as sick, and 503 only before it serves.
 
 from diarkis_tw.constants import NodeState
 from diarkis_tw.core.node import Node
-from diarkis_tw.http.json_resource import ApiError, BoundedRequest, JsonResource
+from diarkis_tw.errors import HttpError
+from diarkis_tw.http.json_resource import BoundedRequest, JsonResource
 
 
 class HealthResource(JsonResource):
@@ -27,5 +28,5 @@ class HealthResource(JsonResource):
         if request.postpath:
             return super().answer(request)
         if self._node.state is NodeState.STARTING:
-            raise ApiError(503, "starting", "The node is starting.")
+            raise HttpError(503, "The node is starting.", "starting")
         return {"status": "ok", "state": self._node.state.value}

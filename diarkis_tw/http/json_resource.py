@@ -13,12 +13,14 @@ from typing import ClassVar, Final, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
+
+from diarkis_tw.errors import HttpError
+from diarkis_tw.http.response import NO_BODY, Response
 
 BODY_LIMIT: Final = 64 * 1024
 """Bytes of a request's body: data of a user, not an upload."""
@@ -27,79 +29,96 @@ BODY_PATIENCE: Final = 16 * BODY_LIMIT
 """Bytes of a body above C{BODY_LIMIT} that are thrown away to be able to
 answer 413; beyond that the connection is cut."""
 
-IDLE_TIMEOUT: Final = 30
-"""Seconds that an HTTP connection may be silent."""
+PIECES_MOST: Final = 4096
+"""Pieces that a body may come in: as packets or as chunks, each of which costs more
+than its bytes do."""
 
 ALLOWED_HEADERS: Final = b"Content-Type, ClientKey, ResponseVersion"
-"""Request headers that a web page of another origin may send."""
+"""Request headers that a web page of another origin may send to the endpoint API."""
 
 
-CONNECTIONS_MOST: Final = 256
-"""HTTP connections at once: logging in takes milliseconds, and a usual limit of
-1024 sockets leaves the rest to players."""
-
-
-class ApiError(Exception):
+def parse_object(body: bytes, sentence: str) -> dict[str, object]:
     """
-    A request that gets an error answer.
+    Parse a JSON object.
 
-    @ivar status: HTTP status.
-    @ivar reason: a word for programs.
+    @param sentence: what it must be, for the error.
+    @raise HttpError: 400, it is something else.
     """
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise HttpError(400, f"{sentence}: {error}.", "bad_body") from None
 
 
 class BoundedRequest(Request):
     """
-    A request that keeps at most C{BODY_LIMIT} bytes of its body in memory.
+    A request that keeps at most C{BODY_LIMIT} bytes of its body in memory, and
+    parses neither query nor cookies for those who do not ask.
 
     @ivar body_size: how many bytes came.
+    @ivar query: what is behind the question mark, as it came.
+    @ivar route: what answers it, for the log.
     """
+
+    route = ""
 
     def gotLength(self, length: int | None) -> None:
         self.body_size = 0
+        self._pieces = 0
         self.content = BytesIO()
+
+    def parseCookies(self) -> None:
+        """
+        Leave them in their header.
+        """
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         # A body is JSON whatever it is called. As a form twisted.web would parse it, and
         # answer a bad one by itself, not in JSON.
+        self._content_type = self.requestHeaders.getRawHeaders(b"Content-Type")
         self.requestHeaders.removeHeader(b"Content-Type")
-        super().requestReceived(command, path, version)
+        bare, _, self.query = path.partition(b"?")
+        super().requestReceived(command, bare, version)
+
+    def process(self) -> None:
+        if self._content_type is not None:
+            self.requestHeaders.setRawHeaders(b"Content-Type", self._content_type)
+        super().process()
 
     def handleContentChunk(self, data: bytes) -> None:
         self.body_size += len(data)
-        if self.body_size <= BODY_LIMIT:
+        self._pieces += 1
+        if self.body_size > BODY_PATIENCE or self._pieces > PIECES_MOST:
+            self.channel.loseConnection()
+        elif self.body_size <= BODY_LIMIT:
             super().handleContentChunk(data)
-        elif self.body_size > BODY_PATIENCE:
-            cast(ITransport, self.channel.transport).loseConnection()
 
     def body(self) -> bytes:
         """
         The whole body.
 
-        @raise ApiError: 413, it is too large.
+        @raise HttpError: 413, it is too large.
         """
         if self.body_size > BODY_LIMIT:
-            raise ApiError(413, "too_large", f"The body is above {BODY_LIMIT} bytes.")
+            raise HttpError(413, f"The body is above {BODY_LIMIT} bytes.")
         return cast(BytesIO, self.content).getvalue()
 
 
 class JsonResource(Resource):
     """
     A resource whose C{answer} returns what becomes the JSON, or raises
-    L{ApiError}.
+    L{HttpError}.
 
     @cvar methods: the HTTP methods it has besides HEAD and OPTIONS.
+    @cvar allowed_headers: request headers that a web page of another origin
+        may send.
     @ivar allow_origin: value of Access-Control-Allow-Origin; empty = none.
     """
 
     log = Logger()
     isLeaf = True
     methods: ClassVar[tuple[bytes, ...]] = (b"GET",)
+    allowed_headers: ClassVar[bytes] = ALLOWED_HEADERS
 
     def __init__(self, allow_origin: str = "") -> None:
         super().__init__()
@@ -109,7 +128,22 @@ class JsonResource(Resource):
         """
         Make the answer: a mapping, or a Deferred of one.
         """
-        raise ApiError(404, "not_found", "There is nothing here.")
+        raise HttpError(404, "There is nothing here.")
+
+    def respond(self, request: BoundedRequest) -> object:
+        """
+        Answer, if the method is right.
+        """
+        if request.method == b"OPTIONS" and self.allow_origin:
+            request.setHeader(b"Access-Control-Allow-Methods", b", ".join(self.methods))
+            return {}
+        # HEAD changes nothing, so it goes where only GET goes
+        reads = self.methods == (b"GET",) and request.method == b"HEAD"
+        if request.method not in self.methods and not reads:
+            request.setHeader(b"Allow", b", ".join(self.methods))
+            allowed = b" or ".join(self.methods).decode()
+            raise HttpError(405, f"Use {allowed}.", "method")
+        return self.answer(request)
 
     def render(self, request: Request) -> int:
         """
@@ -119,47 +153,47 @@ class JsonResource(Resource):
         request.notifyFinish().addErrback(gone.append)
         if self.allow_origin:
             request.setHeader(b"Access-Control-Allow-Origin", self.allow_origin.encode())
-            request.setHeader(b"Access-Control-Allow-Headers", ALLOWED_HEADERS)
+            request.setHeader(b"Access-Control-Allow-Headers", self.allowed_headers)
+        raw = cast(BoundedRequest, request)
         try:
-            result = self._answer(cast(BoundedRequest, request))
+            result = self.respond(raw)
+            if not isinstance(result, Deferred):
+                self._write(raw, result, gone)
+                return NOT_DONE_YET
         except Exception:
-            self._failed(Failure(), request, gone)
+            self._failed(Failure(), raw, gone)
             return NOT_DONE_YET
-        if isinstance(result, Deferred):
-            result.addCallback(lambda value: self._write(request, 200, value, gone))
-            result.addErrback(self._failed, request, gone)
-        else:
-            self._write(request, 200, result, gone)
+        result.addCallback(lambda value: self._write(raw, value, gone))
+        result.addErrback(self._failed, raw, gone)
         return NOT_DONE_YET
 
-    def _answer(self, request: BoundedRequest) -> object:
-        if request.method == b"OPTIONS" and self.allow_origin:
-            request.setHeader(b"Access-Control-Allow-Methods", b", ".join(self.methods))
-            return {}
-        # HEAD changes nothing, so it goes where only GET goes
-        reads = self.methods == (b"GET",) and request.method == b"HEAD"
-        if request.method not in self.methods and not reads:
-            request.setHeader(b"Allow", b", ".join(self.methods))
-            allowed = b" or ".join(self.methods).decode()
-            raise ApiError(405, "method", f"Use {allowed}.")
-        return self.answer(request)
-
-    def _failed(self, failure: Failure, request: Request, gone: list[Failure]) -> None:
+    def _failed(self, failure: Failure, request: BoundedRequest, gone: list[Failure]) -> None:
         error = failure.value
-        if not isinstance(error, ApiError):
-            self.log.failure("{method} failed", failure, method=request.method)
-            error = ApiError(500, "internal", "The server failed to answer; its log says why.")
-        body = {"code": error.status, "error": error.reason, "message": str(error)}
-        self._write(request, error.status, body, gone)
+        if not isinstance(error, HttpError):
+            self.log.failure(
+                "{what} failed", failure, what=request.route or request.method.decode("latin-1")
+            )
+            error = HttpError(500, "The server failed to answer; its log says why.", "internal")
+        body = {"code": error.status, "error": error.word, "message": error.message}
+        self._write(request, Response(body, error.status), gone)
 
-    def _write(self, request: Request, status: int, value: object, gone: list[Failure]) -> None:
+    def _write(self, request: BoundedRequest, result: object, gone: list[Failure]) -> None:
         if gone:
             return
-        body = msgspec.json.encode(value)
-        request.setResponseCode(status)
-        request.setHeader(b"Content-Type", b"application/json")
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.setHeader(b"Content-Length", b"%d" % len(body))
+        response = result if isinstance(result, Response) else Response(result)
+        content_type, body = response.encode()
+        # What may fail comes first: it gets an answer of its own.
+        own = Headers({name: [value] for name, value in response.headers.items()})
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"Cache-Control", [b"no-store"])
+        if content_type is not None:
+            headers.setRawHeaders(b"Content-Type", [content_type])
+            headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
+        for name, values in own.getAllRawHeaders():
+            headers.setRawHeaders(name, values)
+        request.setResponseCode(response.status)
+        if response.status not in NO_BODY:
+            request.setHeader(b"Content-Length", b"%d" % len(body))
         if request.method != b"HEAD":
             request.write(body)
         request.finish()
@@ -167,55 +201,16 @@ class JsonResource(Resource):
 
 class Root(JsonResource):
     """
-    The root: its children by name, a JSON 404 for everything else.
+    The root: its children by name, and one resource for everything else.
     """
 
     isLeaf = False
 
-    def __init__(self, children: Mapping[bytes, Resource], allow_origin: str) -> None:
-        super().__init__(allow_origin)
+    def __init__(self, children: Mapping[bytes, Resource], others: JsonResource) -> None:
+        super().__init__(others.allow_origin)
+        self._others = others
         for name, child in children.items():
             self.putChild(name, child)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        return JsonResource(self.allow_origin)
-
-
-class JsonSite(Site):
-    """
-    A site without a log line a request, and with a cap on its connections, so
-    that they cannot use up the process's sockets.
-
-    @ivar turned_away: connections above the cap.
-    """
-
-    requestFactory = BoundedRequest
-    displayTracebacks = False
-    noisy = False
-
-    def __init__(self, root: Resource, clock: IReactorTime) -> None:
-        super().__init__(root, timeout=IDLE_TIMEOUT, reactor=clock)
-        self._connections = 0
-        self.turned_away = 0
-
-    def buildProtocol(  # type: ignore[override]  # Twisted names a private class
-        self, addr: IAddress | None
-    ) -> Protocol | None:
-        if self._connections >= CONNECTIONS_MOST:
-            self.turned_away += 1
-            return None
-        channel = cast(Protocol, super().buildProtocol(addr))
-        lost = channel.connectionLost
-
-        def connection_lost(reason: Failure = connectionDone) -> None:
-            self._connections -= 1
-            lost(reason)
-
-        channel.connectionLost = connection_lost  # type: ignore[method-assign]
-        self._connections += 1
-        return channel
-
-    def log(self, request: object) -> None:
-        """
-        Write nothing.
-        """
+        return self._others

@@ -10,11 +10,14 @@ from diarkis_tw.errors import (
     CommandError,
     ConfigError,
     DiarkisError,
+    HttpError,
     LocalProtocolError,
     RegistrationError,
     RemoteProtocolError,
     StartError,
 )
+from diarkis_tw.http.request import HttpRequest
+from diarkis_tw.http.response import Response
 from diarkis_tw.server.server import Server
 from diarkis_tw.wire.value import decode_value, encode_value
 
@@ -24,11 +27,14 @@ __all__ = [
     "CommandError",
     "ConfigError",
     "DiarkisError",
+    "HttpError",
+    "HttpRequest",
     "LocalProtocolError",
     "NodeState",
     "RegistrationError",
     "RemoteProtocolError",
     "Request",
+    "Response",
     "Server",
     "ServerType",
     "StartError",

@@ -36,7 +36,10 @@ from diarkis_tw.core.users import Users
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.http.endpoint import EndpointResource
 from diarkis_tw.http.health import HealthResource
-from diarkis_tw.http.json_resource import JsonSite, Root
+from diarkis_tw.http.json_resource import Root
+from diarkis_tw.http.route_resource import RouteResource
+from diarkis_tw.http.routes import HttpRoutes
+from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules.session import SessionCommands
@@ -64,6 +67,9 @@ class Server:
     One node. Go: package C{server}.
 
     @ivar users: the users of this node.
+    @ivar http: the application's own HTTP routes, as in
+        C{server.http.get("/hello/:name", handler)}. They are served if the node
+        has an HTTP server, and never otherwise, which the log says.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Server:
         self._settings = settings
         self._random_bytes = random_bytes
         self._registry = CommandRegistry()
+        self.http = HttpRoutes()
         self._node = Node()
         self._mesh = LocalMesh(reactor)
         limit = RateLimit(reactor, settings.node.max_command_rate)
@@ -131,7 +138,7 @@ class Server:
 
     def setup_as_http_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
         """
-        Serve the endpoint API.
+        Serve the endpoint API, and the routes of C{http}.
 
         @param path_or_config: flat JSON file, or its keys; empty = defaults.
         @raise ConfigError: it is wrong, this is an HTTP server already, or too late.
@@ -349,6 +356,7 @@ class Server:
     def _assemble(self) -> None:
         check_settings(self._settings)
         self._registry.freeze()
+        self.http.freeze(served=self._settings.http is not None)
         encryption = self._encryption()
         UserCreation(self._mesh, self._node, self.users, encryption)
         admission = Admission(self._node, self.users, encryption, self._random_bytes)
@@ -378,15 +386,19 @@ class Server:
         if (http := self._settings.http) is not None:
             api = EndpointResource(self._mesh, http, self._settings.client_key)
             health = HealthResource(self._node, http.allow_origin)
-            root = Root({b"endpoint": api, b"healthcheck": health}, http.allow_origin)
+            routes = RouteResource(self.http, self._node, http, self._reactor)
+            root = Root({b"endpoint": api, b"healthcheck": health}, routes)
+            site = JsonSite(root, self._reactor)
             self._listeners["HTTP"] = StreamListener(
                 self._reactor,
-                JsonSite(root, self._reactor),
+                site,
                 "HTTP",
                 http.address,
                 http.nic,
                 http.port,
                 fixed=http.use_fixed_port,
                 tls=self._make_tls("HTTP", http),
+                when_closed=site.when_closed,
+                abort=site.abort_all,
             )
         self._lifecycle.listeners += self._listeners.values()

@@ -17,7 +17,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisc
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.config.settings import HttpSettings, NodeSettings, Settings, TcpSettings
-from diarkis_tw.http.json_resource import JsonSite
+from diarkis_tw.http.site import JsonSite
 from diarkis_tw.server.server import Server
 
 
@@ -46,11 +46,31 @@ class _Bytes:
     What C{HTTPResponse} takes for a socket.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: io.BytesIO) -> None:
         self._data = data
 
     def makefile(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(self._data)
+        return self._data
+
+
+class _Unclosable(io.BytesIO):
+    """
+    Outlives the response that has been read from it.
+    """
+
+    def close(self) -> None:
+        pass
+
+
+class _Transport(StringTransportWithDisconnection):
+    """
+    Says that it closes, as a socket does: what was read with the last bytes is
+    then left alone.
+    """
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        super().loseConnection()
 
 
 class HttpConnection:
@@ -61,7 +81,7 @@ class HttpConnection:
     def __init__(self, site: JsonSite) -> None:
         built = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000))
         self.channel = cast(Protocol, built)
-        self.transport = StringTransportWithDisconnection()
+        self.transport = _Transport()
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
 
@@ -77,9 +97,22 @@ class HttpConnection:
         """
         if method == "HEAD":
             assert self.transport.value().endswith(b"\r\n\r\n")
-        response = HTTPResponse(_Bytes(self.transport.value()), method=method)  # type: ignore[arg-type]
+        received = io.BytesIO(self.transport.value())
+        response = HTTPResponse(_Bytes(received), method=method)  # type: ignore[arg-type]
         response.begin()
         return Answer(response.status, response.headers, response.read())
+
+    def answers(self) -> list[Answer]:
+        """
+        Parse what came so far as responses to several requests, none of them HEAD.
+        """
+        stream = _Unclosable(self.transport.value())
+        found = []
+        while stream.tell() < len(stream.getvalue()):
+            response = HTTPResponse(_Bytes(stream))  # type: ignore[arg-type]
+            response.begin()
+            found.append(Answer(response.status, response.headers, response.read()))
+        return found
 
 
 def encode(

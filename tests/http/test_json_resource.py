@@ -6,22 +6,19 @@ from collections.abc import Callable
 from io import BytesIO
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from diarkis_tw.errors import HttpError
 from diarkis_tw.http.json_resource import (
     BODY_LIMIT,
     BODY_PATIENCE,
-    CONNECTIONS_MOST,
-    IDLE_TIMEOUT,
-    ApiError,
+    PIECES_MOST,
     BoundedRequest,
     JsonResource,
-    JsonSite,
     Root,
 )
+from diarkis_tw.http.site import JsonSite
 from tests.http.case import Answer, HttpConnection, encode
 
 
@@ -46,7 +43,7 @@ class JsonResourceTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.odd = Odd()
         self.odd.make = lambda request: {"size": len(request.body())}
-        self.site = JsonSite(Root({b"odd": self.odd}, ""), self.reactor)
+        self.site = JsonSite(Root({b"odd": self.odd}, JsonResource()), self.reactor)
 
     def ask(self, body: bytes | None = None) -> Answer:
         """
@@ -55,20 +52,6 @@ class JsonResourceTests(SynchronousTestCase):
         connection = HttpConnection(self.site)
         connection.send(encode("GET" if body is None else "POST", "/odd", body))
         return connection.answer()
-
-    def test_so_many_connections(self) -> None:
-        """
-        So many connections at once; one that ends makes room for another.
-        """
-        channels = [self.site.buildProtocol(None) for _ in range(CONNECTIONS_MOST)]
-        self.assertNotIn(None, channels)
-        self.assertIsNone(self.site.buildProtocol(None))
-        self.assertEqual(self.site.turned_away, 1)
-        transport = StringTransport()
-        channels[0].makeConnection(transport)
-        channels[0].connectionLost(Failure(ConnectionDone()))
-        self.assertIsNotNone(self.site.buildProtocol(None))
-        self.assertIsNone(self.site.buildProtocol(None))
 
     def test_value(self) -> None:
         """
@@ -79,11 +62,11 @@ class JsonResourceTests(SynchronousTestCase):
         self.odd.make = lambda request: succeed({"a": 2})
         self.assertEqual(self.ask().json(), {"a": 2})
 
-    def test_apiError(self) -> None:
+    def test_httpError(self) -> None:
         """
-        An ApiError, raised now or later, becomes its answer and is not logged.
+        An HttpError, raised now or later, becomes its answer and is not logged.
         """
-        error = ApiError(418, "teapot", "I am a teapot.")
+        error = HttpError(418, "I am a teapot.", "teapot")
 
         def refuse(request: BoundedRequest) -> object:
             raise error
@@ -168,15 +151,30 @@ class JsonResourceTests(SynchronousTestCase):
             connection.send(part)
             self.assertFalse(connection.transport.connected)
 
-    def test_idle(self) -> None:
+    def test_manyPieces(self) -> None:
         """
-        A connection without a request is closed in time, on the clock that was given.
+        A body in ever so many chunks, each of which costs more than its bytes, is cut off.
         """
         connection = HttpConnection(self.site)
-        self.reactor.advance(IDLE_TIMEOUT - 1)
+        connection.send(encode("POST", "/odd", None, {"Transfer-Encoding": "chunked"}))
+        connection.send(b"1\r\nx\r\n" * PIECES_MOST)
         self.assertTrue(connection.transport.connected)
-        self.reactor.advance(2)
+        connection.send(b"1\r\nx\r\n")
         self.assertFalse(connection.transport.connected)
+
+    def test_query(self) -> None:
+        """
+        A query is kept as it came, and nothing of it is parsed before someone asks.
+        """
+        self.odd.make = lambda request: {
+            "query": request.query.decode(),
+            "path": request.path.decode(),
+            "args": request.args,
+        }
+        connection = HttpConnection(self.site)
+        connection.send(encode("GET", "/odd?a=1&b=?"))
+        found = connection.answer().json()
+        self.assertEqual(found, {"query": "a=1&b=?", "path": "/odd", "args": {}})
 
     def test_dribbledRequest(self) -> None:
         """
