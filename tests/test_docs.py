@@ -60,7 +60,7 @@ class DocumentTests(SynchronousTestCase):
         Links between the documents lead to files that exist.
         """
         for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-            for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
                 self.assertTrue((document.parent / target).exists(), f"{document.name}: {target}")
 
 

@@ -151,13 +151,14 @@ class WsSettings(Section, frozen=True, kw_only=True):
 
 class HttpSettings(Section, frozen=True, kw_only=True):
     """
-    Section C{HTTP}: the endpoint API, where players get address and keys.
+    Section C{HTTP}: the endpoint API, where players get address and keys, and
+    the application's routes.
     """
 
     about: ClassVar[str] = (
         "The endpoint API, where players get the address of a server, a session and "
-        "keys. On an address that other machines can reach it needs "
-        "`DIARKIS_CLIENT_KEY`, or `allowAnonymous`."
+        "keys, and the application's own routes. On an address that other machines can "
+        "reach it needs `DIARKIS_CLIENT_KEY`, or `allowAnonymous`."
     )
 
     address: Address = ""
