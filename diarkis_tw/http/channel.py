@@ -75,7 +75,9 @@ class BoundedChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        cast(FileDescriptor, self.transport).bufferSize = READ_SIZE
+        # of the socket, which with TLS lies one below
+        stream = getattr(self.transport, "transport", self.transport)
+        cast(FileDescriptor, stream).bufferSize = READ_SIZE
         self.site.waits(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

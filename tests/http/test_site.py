@@ -6,7 +6,9 @@ from typing import cast
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
@@ -213,6 +215,15 @@ class WorkTests(SiteCase):
         """
         transport = cast(FileDescriptor, self.connect().transport)
         self.assertEqual(transport.bufferSize, READ_SIZE)
+
+    def test_read_size_with_tls(self) -> None:
+        """
+        The same holds for the socket below TLS.
+        """
+        socket = StringTransport()
+        channel = cast(Protocol, self.site.buildProtocol(None))
+        ProtocolWrapper(WrappingFactory(self.site), channel).makeConnection(socket)
+        self.assertEqual(cast(FileDescriptor, socket).bufferSize, READ_SIZE)
 
     def test_headers(self) -> None:
         """

@@ -3,10 +3,12 @@ Routes of an application over real sockets.
 """
 
 import socket
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from ssl import create_default_context
 from urllib.parse import urlsplit
 
 from diarkis_tw.http.channel import REQUESTS_A_READ
+from diarkis_tw.testing.certificates import Authority
 from tests.integration.process import PATIENCE, ProcessCase
 
 APPLICATION = """
@@ -34,15 +36,29 @@ class RouteTests(ProcessCase):
         super().setUp()
         self.write("routes.py", APPLICATION)
         self.environ["DIARKIS_SET_HTTP__timeout"] = "60"
-        self.process = self.foreground("--app", "routes")
+        self.process = self.foreground("--app", "routes", *self.options())
         url = urlsplit(self.serving(self.process))
         self.address = (str(url.hostname), int(str(url.port)))
+
+    def options(self) -> list[str]:
+        """
+        More options of the process.
+        """
+        return []
+
+    def client(self) -> HTTPConnection:
+        """
+        Make an HTTP client.
+        """
+        return HTTPConnection(*self.address, timeout=PATIENCE)
 
     def connect(self) -> socket.socket:
         """
         Open a connection.
         """
-        connection = socket.create_connection(self.address, PATIENCE)
+        client = self.client()
+        client.connect()
+        connection: socket.socket = client.sock
         self.addCleanup(connection.close)
         return connection
 
@@ -50,7 +66,7 @@ class RouteTests(ProcessCase):
         """
         Many requests go through one connection, large answers included.
         """
-        client = HTTPConnection(*self.address, timeout=PATIENCE)
+        client = self.client()
         self.addCleanup(client.close)
         client.connect()
         port = client.sock.getsockname()
@@ -97,7 +113,7 @@ class RouteTests(ProcessCase):
             connection.sendall(b"GET /hello/a HTTP/1.1\r\n\r\n" * 20_000)
             while data := connection.recv(65536):
                 answered += data.count(b"200 OK")
-        except ConnectionError:
+        except OSError:  # reset, or TLS cut short
             pass
         self.assertLessEqual(answered, REQUESTS_A_READ)
         self.assertEqual(self.hello(), b'{"hello":"a"}')
@@ -133,3 +149,21 @@ class RouteTests(ProcessCase):
         self.process.until((self.folder / "begun").exists)
         self.assertStops(self.process)
         self.assertTrue((self.folder / "cancelled").exists())
+
+
+class TlsRouteTests(RouteTests):
+    """
+    The same over TLS.
+    """
+
+    def options(self) -> list[str]:
+        authority = Authority()
+        self.ca = authority.write(self.folder)
+        authority.issue("127.0.0.1").write(self.folder)
+        tls = {"tlsCertificate": "server.pem", "tlsPrivateKey": "server-key.pem"}
+        self.write("server.json", {"TCP": {}, "HTTP": tls})
+        return ["--config", "server.json"]
+
+    def client(self) -> HTTPConnection:
+        context = create_default_context(cafile=str(self.ca))
+        return HTTPSConnection(*self.address, timeout=PATIENCE, context=context)
