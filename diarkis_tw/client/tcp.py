@@ -16,8 +16,6 @@ Rules:
   - CONNECTING and GREETED together last L{HANDSHAKE_TIMEOUT} at most.
   - Whoever does not prove the session's keys is refused: an ACCEPT that does not
     open, a record that does not, a record that may not come: PROTOCOL.
-  - An offer of forward secrecy must be taken, and none comes without an offer: a
-    key that is not asked for or missing is somebody else's work.
   - Packet numbers count DATA and CLOSE per direction. The last legal one is that
     of the CLOSE that says REKEY.
 """
@@ -42,18 +40,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from diarkis_tw.client.endpoint import Endpoint
+from diarkis_tw.client.offer import Offer
 from diarkis_tw.client.transport import TransportEvents
-from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
+from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.units import Seconds
-from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT, TAG_SIZE, AeadCache, Cipher
-from diarkis_tw.wire.ephemeral import public_key, shared_secret
+from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT, TAG_SIZE, AeadCache
 from diarkis_tw.wire.handshake import (
     ACCEPT_BODY_SIZE,
     HELLO_BODY_SIZE,
     NO_NONCE,
-    Hello,
-    Terms,
     decode_accept,
     decode_close,
     decode_terminate,
@@ -61,18 +57,7 @@ from diarkis_tw.wire.handshake import (
     encode_hello,
     open_accept_terms,
 )
-from diarkis_tw.wire.keys import (
-    EPHEMERAL_SIZE,
-    FLAG_ENCRYPTED,
-    FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
-    NONCE_SIZE,
-    HandshakeContext,
-    TransportId,
-    accept_key,
-    connection_keys,
-    connection_secret,
-)
+from diarkis_tw.wire.keys import TransportId
 from diarkis_tw.wire.record import RecordReader, RecordType, record_header
 
 HANDSHAKE_TIMEOUT: Final[Seconds] = 5.0
@@ -218,18 +203,9 @@ class TcpTransport:
         wire.setTcpNoDelay(True)
         wire.registerProducer(_Congestion(self), True)
         self._state = _State.GREETED
-        self._nonce = self._random(NONCE_SIZE)
-        self._flags = FLAG_ENCRYPTED if self._endpoint.encryption else 0
-        self._private = b""
-        ephemeral = NO_EPHEMERAL
-        if self._forward_secrecy:
-            self._flags |= FLAG_EPHEMERAL
-            self._private = self._random(EPHEMERAL_SIZE)
-            ephemeral = public_key(self._private)
-        keys = self._endpoint.keys
-        self._hello = Hello(PROTOCOL_VERSION, self._flags, keys.sid, self._nonce, ephemeral)
+        self._offer = Offer(self._endpoint, TransportId.TCP, self._random, self._forward_secrecy)
         header = record_header(RecordType.HELLO, HELLO_BODY_SIZE)
-        wire.write(header + encode_hello(header, self._hello, keys.hello_key()))
+        wire.write(header + encode_hello(header, self._offer.hello, self._offer.hello_key))
 
     def bytes_received(self, data: bytes) -> None:
         """
@@ -278,7 +254,7 @@ class TcpTransport:
     def _record_received(self, type: int, header: bytes, body: bytes) -> None:
         if type == RecordType.TERMINATE:
             nonce, code = decode_terminate(body)
-            if nonce not in (self._nonce, NO_NONCE):
+            if nonce not in (self._offer.hello.client_nonce, NO_NONCE):
                 raise RemoteProtocolError("a TERMINATE for somebody else")
             self._leave(code, "the server terminated the connection")
         elif self._state is _State.GREETED:
@@ -298,36 +274,11 @@ class TcpTransport:
 
     def _accepted(self, header: bytes, body: bytes) -> None:
         server_nonce, server_ephemeral, _ = decode_accept(body)
-        if (server_ephemeral != NO_EPHEMERAL) != self._forward_secrecy:
-            raise RemoteProtocolError("forward secrecy was not answered as offered")
-        shared = b""
-        if self._forward_secrecy:
-            found = shared_secret(self._private, server_ephemeral)
-            if found is None:
-                raise RemoteProtocolError("the server's ephemeral key gives no secret")
-            shared = found
-        context = HandshakeContext(
-            self._hello.version,
-            self._hello.flags,
-            TransportId.TCP,
-            self._nonce,
-            server_nonce,
-            self._hello.client_ephemeral,
-            server_ephemeral,
-        )
-        secret = connection_secret(self._endpoint.keys.master(), shared)
-        terms = open_accept_terms(header, body, accept_key(secret, context))
+        agreement = self._offer.answered(server_nonce, server_ephemeral)
+        terms = open_accept_terms(header, body, agreement.accept_key())
         if terms is None:
             raise RemoteProtocolError("the server does not have the keys of this session")
-        self._become_open(terms, secret, context)
-
-    def _become_open(self, terms: Terms, secret: bytes, context: HandshakeContext) -> None:
-        self._private = b""
-        keys = connection_keys(secret, context)
-        cache = AeadCache(4)
-        encrypted = self._endpoint.encryption
-        self._sealer = Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache)
-        self._opener = Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache)
+        self._opener, self._sealer = agreement.ciphers(self._endpoint.encryption, AeadCache(4))
         self._reader.limit = RECEIVE_MAX_BYTES
         self._state = _State.OPEN
         self._stop_timer()

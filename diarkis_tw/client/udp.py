@@ -54,7 +54,7 @@ from diarkis_tw.net.datagram_socket import tune
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, Limits, State
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, Seconds, microseconds
-from diarkis_tw.wire.cipher import AeadCache, Cipher
+from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.datagram import (
     ACCEPT_BYTE,
     COOKIE_BYTE,
@@ -291,7 +291,7 @@ class UdpTransport:
             return None
 
     def _become_open(self, accepted: Accepted, now: int) -> None:
-        terms, keys = accepted.terms, accepted.keys
+        terms = accepted.terms
         limits = Limits(
             mtu=terms.mtu,
             window=terms.window,
@@ -300,14 +300,13 @@ class UdpTransport:
             ack_delay=terms.ack_delay * 1000,
             max_message_size=MESSAGE_MAX_BYTES,
         )
-        encrypted = self._endpoint.encryption
-        cache = AeadCache(4)
+        opener, sealer = accepted.agreement.ciphers(self._endpoint.encryption, AeadCache(4))
         self._connection = Connection(
             limits,
             terms.cid,
             True,
-            Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache),
-            Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache),
+            opener,
+            sealer,
             ReassemblyBudget(REASSEMBLY_MAX_BYTES),
             now,
             accepted.round_trip,
