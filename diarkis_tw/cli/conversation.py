@@ -18,6 +18,7 @@ from diarkis_tw.client import (
     Disconnected,
     LocalProtocolError,
     NodeState,
+    Payload,
     Response,
     ResponseError,
     Status,
@@ -32,7 +33,7 @@ ping                measure the round trip
 help                this
 quit                leave; so do ^D and ^C"""
 
-Command = tuple[int, int, bytes, bool]
+Command = tuple[int, int, Payload, bool]
 """Ver, cmd, payload, and whether it is sent reliably."""
 
 

@@ -120,11 +120,12 @@ def connect_to(
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
+        _require_built(endpoint.server_type)
         client = Client(
             endpoint,
             uid,
             clock=clock,
-            make_transport=_transport_maker(endpoint.server_type, reactor, clock, forward_secrecy),
+            make_transport=_transport_maker(reactor, clock, forward_secrecy),
             reconnect_for=reconnect_for,
         )
         await client.open()
@@ -134,13 +135,15 @@ def connect_to(
 
 
 def _transport_maker(
-    type: ServerType, reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
-) -> Callable[[], Transport]:
-    _require_built(type)
-    if type is ServerType.UDP:
-        udp = IReactorUDP(reactor)
-        return lambda: UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
-    return lambda: TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+    reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
+) -> Callable[[ServerType], Transport]:
+    def make(type: ServerType) -> Transport:
+        if type is ServerType.UDP:
+            udp = IReactorUDP(reactor)
+            return UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
+        return TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+
+    return make
 
 
 def _require_built(type: ServerType | str) -> None:

@@ -58,6 +58,7 @@ from diarkis_tw.wire.handshake import (
     open_accept_terms,
 )
 from diarkis_tw.wire.keys import TransportId
+from diarkis_tw.wire.message import Request, decode_server_message
 from diarkis_tw.wire.record import RecordReader, RecordType, record_header
 
 HANDSHAKE_TIMEOUT: Final[Seconds] = 5.0
@@ -106,6 +107,8 @@ class TcpTransport:
     A L{diarkis_tw.client.transport.Transport} over TCP records.
     """
 
+    is_text = False
+
     def __init__(
         self,
         reactor: IReactorTCP,
@@ -150,12 +153,13 @@ class TcpTransport:
             endpoint.host, endpoint.port, _Factory(self), timeout=HANDSHAKE_TIMEOUT
         )
 
-    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
+    def send(self, request: Request, reliable: bool, channel: int = 0) -> bool:
         """
         See L{diarkis_tw.client.transport.Transport.send}.
         """
         if self._state is not _State.OPEN:
             return False
+        message = request.encode()
         if self._congested:
             if not reliable or self._unsent + len(message) > UNSENT_MAX_BYTES:
                 return False
@@ -265,7 +269,7 @@ class TcpTransport:
             message = self._open(header, body)
             if self._receive_number > self._number_limit:
                 raise RemoteProtocolError("the server did not renew its keys in time")
-            self._events.message_received(message)
+            self._events.message_received(decode_server_message(message))
         elif type == RecordType.CLOSE:
             code, reason = decode_close(self._open(header, body))
             self._leave(code, reason)
