@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarkis_tw.client import Disconnected
-from diarkis_tw.client.tcp import RECEIVE_MAX_BYTES, UNSENT_MAX_BYTES, TcpTransport
+from diarkis_tw.client.stream import RECEIVE_MAX_BYTES, UNSENT_MAX_BYTES
+from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.wire.handshake import ACCEPT_BODY_SIZE, NO_NONCE
 from diarkis_tw.wire.keys import FLAG_ENCRYPTED, FLAG_EPHEMERAL, NO_EPHEMERAL, SessionKeys
