@@ -32,7 +32,6 @@ from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode, Status
 from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
 from diarkis_tw.wire.handshake import cut_reason
 from diarkis_tw.wire.json_text import (
-    JsonBody,
     body_from_json,
     body_to_json,
     check_text,
@@ -40,7 +39,9 @@ from diarkis_tw.wire.json_text import (
     refuse_duplicates,
 )
 from diarkis_tw.wire.keys import NONCE_SIZE, SID_SIZE
+from diarkis_tw.wire.message import Push, Response
 from diarkis_tw.wire.sizes import require_size
+from diarkis_tw.wire.value import Payload
 
 PROOF_SIZE: Final = 32
 
@@ -160,40 +161,6 @@ class JsonTerminate:
 
     code: CloseCode
     reason: str
-
-
-@dataclass(slots=True)
-class JsonResponse:
-    """
-    A command's answer as the client gets it.
-
-    @ivar ver: of the command.
-    @ivar cmd: of the command.
-    @ivar status: its outcome.
-    @ivar request_id: of the request answered, 0 = it had none.
-    @ivar body: bytes or a value.
-    """
-
-    ver: int
-    cmd: int
-    status: Status
-    request_id: int
-    body: JsonBody
-
-
-@dataclass(slots=True)
-class JsonPush:
-    """
-    What the server sends unasked, as the client gets it.
-
-    @ivar ver: of the command.
-    @ivar cmd: of the command.
-    @ivar body: bytes or a value.
-    """
-
-    ver: int
-    cmd: int
-    body: JsonBody
 
 
 def json_proof(hello_key: bytes, server_nonce: bytes, client_nonce: bytes) -> bytes:
@@ -324,7 +291,7 @@ def decode_json_handshake(text: bytes) -> JsonHello | JsonReady | JsonTerminate:
 # Commands
 
 
-def encode_json_request(ver: int, cmd: int, request_id: int, body: JsonBody) -> bytes:
+def encode_json_request(ver: int, cmd: int, request_id: int, body: Payload) -> bytes:
     """
     Write a request.
 
@@ -340,7 +307,7 @@ def encode_json_request(ver: int, cmd: int, request_id: int, body: JsonBody) -> 
     return _message({"ver": ver, "cmd": cmd}, request_id, body)
 
 
-def encode_json_response(ver: int, cmd: int, status: int, request_id: int, body: JsonBody) -> bytes:
+def encode_json_response(ver: int, cmd: int, status: int, request_id: int, body: Payload) -> bytes:
     """
     Write a response.
 
@@ -359,7 +326,7 @@ def encode_json_response(ver: int, cmd: int, status: int, request_id: int, body:
     return _message({"ver": ver, "cmd": cmd, "status": int(status)}, request_id, body)
 
 
-def encode_json_push(ver: int, cmd: int, body: JsonBody) -> bytes:
+def encode_json_push(ver: int, cmd: int, body: Payload) -> bytes:
     """
     Write a push.
 
@@ -374,7 +341,7 @@ def encode_json_push(ver: int, cmd: int, body: JsonBody) -> bytes:
     return _message({"ver": ver, "cmd": cmd, "push": True}, 0, body)
 
 
-def decode_json_request(text: bytes) -> tuple[int, int, int, JsonBody]:
+def decode_json_request(text: bytes) -> tuple[int, int, int, Payload]:
     """
     Read a request.
 
@@ -395,7 +362,7 @@ def decode_json_request(text: bytes) -> tuple[int, int, int, JsonBody]:
     )
 
 
-def decode_json_server_message(text: bytes) -> JsonResponse | JsonPush:
+def decode_json_server_message(text: bytes) -> Response | Push:
     """
     Read what a server sends after ready.
 
@@ -414,15 +381,15 @@ def decode_json_server_message(text: bytes) -> JsonResponse | JsonPush:
     if found.status is UNSET:
         if found.push is not True or found.id is not UNSET:
             raise RemoteProtocolError("neither a response nor a push")
-        return JsonPush(ver, cmd, body)
+        return Push(ver, cmd, body)
     status = _STATUS.get(_integer(found.status, 0, 0xFF))
     if status is None or found.push is not UNSET:
         raise RemoteProtocolError("neither a response nor a push")
     request_id = 0 if found.id is UNSET else _integer(found.id, 1, 0xFFFF)
-    return JsonResponse(ver, cmd, status, request_id, body)
+    return Response(ver, cmd, status, request_id, body)
 
 
-def _message(message: dict[str, object], request_id: int, body: JsonBody) -> bytes:
+def _message(message: dict[str, object], request_id: int, body: Payload) -> bytes:
     ver = message["ver"]
     cmd = message["cmd"]
     if not (

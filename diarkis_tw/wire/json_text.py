@@ -28,20 +28,17 @@ import json
 import math
 from binascii import Error, a2b_base64
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
-from diarkis_tw.wire.value import Value
+from diarkis_tw.wire.value import Payload
 
 DEPTH_MAX: Final = 16
 """Objects and arrays inside each other, the message itself included."""
 
 BYTES_KEY: Final = "base64"
-
-JsonBody: TypeAlias = bytes | Value
-"""What a message carries."""
 
 
 def _as_dict(value: object) -> dict[object, object]:
@@ -78,7 +75,7 @@ def encode_json(message: dict[str, object]) -> bytes:
     return text
 
 
-def body_to_json(body: JsonBody) -> object:
+def body_to_json(body: Payload) -> object:
     """
     Give a body the form that L{encode_json} writes.
 
@@ -99,7 +96,7 @@ def body_to_json(body: JsonBody) -> object:
     raise LocalProtocolError(f"a body is bytes or a mapping, not {type(body).__name__}")
 
 
-def body_from_json(payload: dict[str, object] | msgspec.UnsetType) -> JsonBody:
+def body_from_json(payload: dict[str, object] | msgspec.UnsetType) -> Payload:
     """
     Read a body.
 

@@ -116,6 +116,11 @@ def decode_keep_alive_response(payload: bytes) -> tuple[int, int, str]:
 # Over a transport of texts
 
 
+class _RequestValue(msgspec.Struct):
+    time: int | float
+    rtt: int | float = NO_ROUND_TRIP
+
+
 class _ResponseValue(msgspec.Struct):
     time: int | float
     state: int | float
@@ -132,6 +137,42 @@ def keep_alive_request_value(time_ms: int, rtt_ms: int | None) -> dict[str, obje
     """
     rtt = NO_ROUND_TRIP if rtt_ms is None else min(rtt_ms, ROUND_TRIP_MAX)
     return {"time": time_ms, "rtt": rtt}
+
+
+def read_keep_alive_request(value: Mapping[str, object]) -> tuple[int, int | None]:
+    """
+    Read what a client asks as JSON.
+
+    @param value: as received; C{rtt} may be absent.
+    @return: see L{decode_keep_alive_request}.
+
+    @raise RemoteProtocolError: it is not what belongs there.
+    """
+    try:
+        found = msgspec.convert(value, _RequestValue)
+    except msgspec.ValidationError:
+        raise RemoteProtocolError("keep-alive request without time, or no numbers") from None
+    time_ms, rtt_ms = int(found.time), int(found.rtt)
+    if (time_ms, rtt_ms) != (found.time, found.rtt):
+        raise RemoteProtocolError("keep-alive request with fractions")
+    if not (0 <= time_ms < 2**64 and 0 <= rtt_ms <= NO_ROUND_TRIP):
+        raise RemoteProtocolError("keep-alive request with a number out of range")
+    return time_ms, None if rtt_ms == NO_ROUND_TRIP else rtt_ms
+
+
+def keep_alive_response_value(time_ms: int, state_byte: int, address: str) -> dict[str, object]:
+    """
+    Give what the server answers the form that it has as JSON.
+
+    @param time_ms: the request's.
+    @param state_byte: a value of L{NODE_STATE_BYTE}.
+    @param address: C{ip:port} of the client, empty unless P2P is enabled.
+    @return: the value.
+    """
+    value: dict[str, object] = {"time": time_ms, "state": state_byte}
+    if address:
+        value["address"] = address
+    return value
 
 
 def read_keep_alive_response(value: Mapping[str, object]) -> tuple[int, int, str]:

@@ -15,9 +15,7 @@ from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
 from diarkis_tw.wire.json_message import (
     JsonAuth,
     JsonHello,
-    JsonPush,
     JsonReady,
-    JsonResponse,
     JsonTerminate,
     decode_json_auth,
     decode_json_handshake,
@@ -33,6 +31,7 @@ from diarkis_tw.wire.json_message import (
     json_proof,
     verify_auth,
 )
+from diarkis_tw.wire.message import Push, Response
 from tests.strategies import (
     close_codes,
     json_bodies,
@@ -101,7 +100,7 @@ class RoundTripTests(SynchronousTestCase):
         """
         text = encode_json_response(ver, cmd, status, request_id, body)
         self.assertEqual(
-            decode_json_server_message(text), JsonResponse(ver, cmd, status, request_id, body)
+            decode_json_server_message(text), Response(ver, cmd, status, request_id, body)
         )
 
     @given(u8, u16, json_bodies)
@@ -110,7 +109,7 @@ class RoundTripTests(SynchronousTestCase):
         A push with any body.
         """
         text = encode_json_push(ver, cmd, body)
-        self.assertEqual(decode_json_server_message(text), JsonPush(ver, cmd, body))
+        self.assertEqual(decode_json_server_message(text), Push(ver, cmd, body))
 
     @given(nonces, nonces, sized(32))
     def test_auth(self, sid: bytes, nonce: bytes, proof: bytes) -> None:
@@ -370,7 +369,7 @@ class FormTests(SynchronousTestCase):
         found = decode_json_request(b'{"ver": 2.0, "cmd": 1e1, "id": 7.0}')
         self.assertEqual(repr(found), "(2, 10, 7, b'')")
         message = decode_json_server_message(b'{"ver": 2.0, "cmd": 1.0, "status": 1.0, "id": 7.0}')
-        self.assertEqual(message, JsonResponse(2, 1, Status.OK, 7, b""))
+        self.assertEqual(message, Response(2, 1, Status.OK, 7, b""))
         ready = decode_json_handshake(b'{"ready": {"connectionTTL": 10.0, "keepAlive": 3333.0}}')
         self.assertEqual(repr(ready), "JsonReady(connection_ttl=10, keep_alive=3333)")
 
