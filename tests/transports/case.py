@@ -16,7 +16,8 @@ from diarkis_tw.config.settings import NodeSettings, Settings, TcpSettings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.server.server import Server
-from diarkis_tw.transports.tcp import Phase, TcpConnection, TcpServer
+from diarkis_tw.transports.stream_connection import Phase
+from diarkis_tw.transports.tcp import TcpConnection, TcpServer
 from diarkis_tw.wire.keys import SessionKeys
 from diarkis_tw.wire.message import Push, Response
 from tests.raw_client import Accept, Close, RawClient, Received, Terminate
