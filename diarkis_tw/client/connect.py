@@ -18,6 +18,9 @@ from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
 from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.client.transport import Transport
 from diarkis_tw.client.udp import UdpTransport
+from diarkis_tw.client.ws import WsTransport
+from diarkis_tw.client.ws_binary import BinaryDialect
+from diarkis_tw.client.ws_json import JsonDialect
 from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.errors import Disconnected, LocalProtocolError
 from diarkis_tw.units import Seconds
@@ -28,6 +31,7 @@ def connect(
     uid: str,
     *,
     type: ServerType | str = ServerType.TCP,
+    binary: bool = False,
     client_key: str | None = None,
     data: Mapping[str, object] | None = None,
     forward_secrecy: bool = True,
@@ -48,6 +52,7 @@ def connect(
     @param base_url: of the endpoint API.
     @param uid: the user's id, 1..128 bytes of UTF-8.
     @param type: the kind of server wanted, or a custom type of the server's C{node.type}.
+    @param binary: over WebSocket: sealed records instead of JSON texts.
     @param client_key: what the server was given as C{DIARKIS_CLIENT_KEY}.
     @param data: becomes the user's data on the server.
     @param forward_secrecy: offer an X25519 exchange, so that whoever learns the
@@ -60,13 +65,13 @@ def connect(
 
     @raise EndpointError: the endpoint API gave none.
     @raise Disconnected: the server refused, or could not be reached in time.
-    @raise LocalProtocolError: the uid cannot be one, or C{type} is not built yet.
+    @raise LocalProtocolError: the uid cannot be one, or the endpoint wants TLS, which
+        is not built yet.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
-        _require_built(type)
         http = http_client(reactor)
         backoff = Backoff(random.random)
         asked = 0
@@ -79,6 +84,7 @@ def connect(
                 return await connect_to(
                     endpoint,
                     uid,
+                    binary=binary,
                     forward_secrecy=forward_secrecy,
                     timeout=timeout,
                     reconnect_for=reconnect_for,
@@ -96,6 +102,7 @@ def connect_to(
     endpoint: Endpoint,
     uid: str = "",
     *,
+    binary: bool = False,
     forward_secrecy: bool = True,
     timeout: Seconds = 10.0,
     reconnect_for: Seconds = 30.0,
@@ -107,6 +114,7 @@ def connect_to(
 
     @param endpoint: where to, and the session's keys.
     @param uid: what C{client.uid} shall be; the server knows it from the keys.
+    @param binary: see L{connect}.
     @param forward_secrecy: see L{connect}.
     @param timeout: see L{connect}.
     @param reconnect_for: see L{connect}.
@@ -114,18 +122,19 @@ def connect_to(
     @return: fires with the connected client; cancellable.
 
     @raise Disconnected: the server refused, or could not be reached in time.
-    @raise LocalProtocolError: the endpoint's kind of server is not built yet.
+    @raise LocalProtocolError: the endpoint wants TLS, which is not built yet.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
-        _require_built(endpoint.server_type)
+        if endpoint.tls:
+            raise LocalProtocolError(f"{endpoint} wants TLS, which is not built yet")
         client = Client(
             endpoint,
             uid,
             clock=clock,
-            make_transport=_transport_maker(reactor, clock, forward_secrecy),
+            make_transport=_transport_maker(reactor, clock, binary, forward_secrecy),
             reconnect_for=reconnect_for,
         )
         await client.open()
@@ -135,20 +144,20 @@ def connect_to(
 
 
 def _transport_maker(
-    reactor: IReactorTCP, clock: IReactorTime, forward_secrecy: bool
+    reactor: IReactorTCP, clock: IReactorTime, binary: bool, forward_secrecy: bool
 ) -> Callable[[ServerType], Transport]:
     def make(type: ServerType) -> Transport:
         if type is ServerType.UDP:
             udp = IReactorUDP(reactor)
             return UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
-        return TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+        if type is ServerType.TCP:
+            return TcpTransport(reactor, clock, os.urandom, forward_secrecy=forward_secrecy)
+        if binary:
+            dialect = BinaryDialect(os.urandom, forward_secrecy=forward_secrecy)
+            return WsTransport(reactor, clock, dialect)
+        return WsTransport(reactor, clock, JsonDialect(os.urandom))
 
     return make
-
-
-def _require_built(type: ServerType | str) -> None:
-    if type == ServerType.WS:
-        raise LocalProtocolError(f"a client over {type} is not built yet; use TCP or UDP")
 
 
 def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> Deferred[Client]:

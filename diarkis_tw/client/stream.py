@@ -56,6 +56,10 @@ RECEIVE_MAX_BYTES: Final = 1024 * 1024
 """Longest body of a message from the server; sixteen times the longest payload that
 a server sends by default, and what a hostile one can make the client hold."""
 
+WS_MESSAGE_MAX_BYTES: Final = RECEIVE_MAX_BYTES + 64
+"""Longest WebSocket message in either direction: what a server takes at most, with
+header and tag."""
+
 UNSENT_MAX_BYTES: Final = 1024 * 1024
 """Once more bytes wait for a network that does not take them, all messages are
 refused. Beyond Twisted's own buffer mark of 64 KiB, from which unreliable ones are
@@ -252,6 +256,12 @@ class StreamTransport(ABC):
         """
         return self._state is _State.CLOSED
 
+    def is_congested(self) -> bool:
+        """
+        Look up whether the network does not take what is written.
+        """
+        return self._congested
+
     def connected(self, socket: Socket) -> None:
         """
         The socket is connected.
@@ -282,7 +292,7 @@ class StreamTransport(ABC):
             self._stop_timer()
             self._events.connected(heard)
         elif isinstance(heard, Ending):
-            self._ended(heard.code, heard.reason)
+            self.ended(heard.code, heard.reason)
         else:
             self._say(heard)
 
@@ -297,6 +307,18 @@ class StreamTransport(ABC):
             self._shut(code, reason)
             self._events.closed(code, reason)
 
+    def ended(self, code: CloseCode | None, reason: str) -> None:
+        """
+        It is over, and the server need not be told why.
+
+        @param code: why; L{None} if it was lost without a word.
+        @param reason: for people.
+        """
+        if self._state is not _State.CLOSED:
+            self._state = _State.CLOSED
+            self._finish(CloseCode.NORMAL, "")
+            self._events.closed(code, reason)
+
     def lost(self, code: CloseCode | None, reason: str) -> None:
         """
         The socket is gone, or never was.
@@ -307,7 +329,7 @@ class StreamTransport(ABC):
         self._socket = None
         self._connector = None
         self._stop_timer()
-        self._ended(code, reason)
+        self.ended(code, reason)
         waiting, self._waiting = self._waiting, []
         for gone in waiting:
             gone.callback(None)
@@ -342,16 +364,7 @@ class StreamTransport(ABC):
 
     def _handshake_timed_out(self) -> None:
         missing = "connection" if self._state is _State.CONNECTING else "answer to the greeting"
-        self._ended(None, f"no {missing} within {HANDSHAKE_TIMEOUT:g} s")
-
-    def _ended(self, code: CloseCode | None, reason: str) -> None:
-        """
-        It is over, and the server need not be told why.
-        """
-        if self._state is not _State.CLOSED:
-            self._state = _State.CLOSED
-            self._finish(CloseCode.NORMAL, "")
-            self._events.closed(code, reason)
+        self.ended(None, f"no {missing} within {HANDSHAKE_TIMEOUT:g} s")
 
     def _shut(self, code: CloseCode, reason: str) -> None:
         if self._state is _State.OPEN:

@@ -34,6 +34,20 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(parse_payload(text), payload)
         self.assertEqual(parse_payload('json:{"a": [1]}'), {"a": [1]})
 
+    def test_over_json(self):
+        """Where the transport speaks JSON, an object is a value without a prefix, too."""
+        for text, payload in {
+            '{"a": 1}': {"a": 1},
+            'json:{"a": 1}': {"a": 1},
+            "{": b"{",
+            "{a}": b"{a}",
+            "[1]": b"[1]",
+            "hello": b"hello",
+            "hex:00": b"\x00",
+        }.items():
+            self.assertEqual(parse_payload(text, speaks_json=True), payload)
+        self.assertEqual(parse_payload('{"a": 1}'), b'{"a": 1}')
+
     def test_bad_payloads(self):
         """What does not fit its prefix is refused with a sentence."""
         for text in ("hex:0", "hex:xx", "json:", "json:{", "json:[1]", "json:" + "[" * 100_000):
@@ -61,6 +75,8 @@ class ShowTests(SynchronousTestCase):
             (b"\x1b[2J", "hex:1b5b324a"),
             (encode_value({"a": 1, "b": [None, "é"]}), '{"a":1,"b":[null,"é"]}'),
             (encode_value({"raw": b"\xff"}), '{"raw":"hex:ff"}'),
+            ({"a": 1, "b": [None, "é\x1b"]}, '{"a":1,"b":[null,"é\\u001b"]}'),
+            ({}, "{}"),
         ):
             self.assertEqual(show_payload(payload), text)
 

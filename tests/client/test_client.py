@@ -16,7 +16,6 @@ from diarkis_tw.client import (
     RequestTimeout,
     Response,
     ResponseError,
-    ServerType,
     connect_to,
 )
 from diarkis_tw.client.requests import ID_MAX, PendingRequests
@@ -468,9 +467,9 @@ class ClosingTests(ClientCase):
 
 class ConnectToTests(ClientCase):
     def test_not_built(self):
-        """A kind of server that is not built yet is refused with a sentence."""
-        connecting = connect_to(self.endpoint(server_type=ServerType.WS), reactor=self.reactor)
-        self.assertIn("WS is not built yet", str(self.refused(connecting, LocalProtocolError)))
+        """TLS, which is not built yet, is refused with a sentence."""
+        connecting = connect_to(self.endpoint(tls=True), reactor=self.reactor)
+        self.assertIn("TLS, which is not built", str(self.refused(connecting, LocalProtocolError)))
 
     def test_timeout(self):
         """The time-out covers the handshake, and leaves nothing behind."""
