@@ -1,6 +1,5 @@
 """
-Tests of the client over WebSocket: connecting, talking and ending, with both
-subprotocols.
+Tests of the client over WebSocket: talking and ending, with both subprotocols.
 """
 
 import random
@@ -18,13 +17,11 @@ from diarkis_tw.client import (
     ServerType,
     value_of,
 )
-from diarkis_tw.client.stream import RECEIVE_MAX_BYTES, UNSENT_MAX_BYTES
-from diarkis_tw.client.ws import UPGRADE_MAX_BYTES
 from diarkis_tw.constants import CloseCode, Status
 from diarkis_tw.wire.message import Push, Response
 from diarkis_tw.wire.value import encode_error, encode_value
 from tests.client.scripted import KEEP_ALIVE, TTL, silent
-from tests.client.scripted_ws import Fixed, Silent, WsCase
+from tests.client.scripted_ws import Silent, WsCase
 
 
 class BothKinds:
@@ -189,6 +186,43 @@ class BothKinds:
         self.reactor.advance(1.1)
         self.refused(answer, RequestTimeout)
 
+    def test_send_from_handler(self):
+        """A handler may close the client in the middle of what arrives."""
+        client = self.connect()
+        got = []
+
+        def first(payload):
+            got.append(payload)
+            client.close()
+
+        client.on_push(2, 11, first)
+        self.server.end.push(2, 11, b"1")
+        self.server.end.push(2, 11, b"2")
+        self.reactor.advance(5)
+        self.assertEqual(self.events, [CloseCode.NORMAL])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_leaves_the_process_alone(self):
+        """Neither the process's reactor nor its random numbers are touched."""
+        random.seed(7)
+        expected = random.random()
+        random.seed(7)
+        before = len(real_reactor.getDelayedCalls())
+        client = self.connect()
+        self.server.end.dropConnection = lambda abort=False: None
+        client.close()
+        self.reactor.pump()
+        self.assertEqual(len(real_reactor.getDelayedCalls()), before)
+        self.reactor.advance(5)
+        self.server.buildProtocol = lambda addr: Silent()
+        random.seed(7)
+        connecting = self.begin()
+        self.assertEqual(random.random(), expected)
+        self.reactor.pump()
+        self.assertEqual(len(real_reactor.getDelayedCalls()), before)
+        self.reactor.advance(6)
+        self.refused(connecting, Disconnected)
+
     # Endings
 
     def test_close(self):
@@ -271,212 +305,6 @@ class BothKinds:
         self.assertFalse(self.link.client.connected)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    # The handshake
-
-    def test_refused(self):
-        """Nobody listening fails with a sentence, at once."""
-        self.port.stopListening()
-        connecting = self.begin()
-        self.reactor.pump()
-        self.assertIn("refused", str(self.refused(connecting, Disconnected)))
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_terminated(self):
-        """A refusal in the handshake is the error's code."""
-        for code in CloseCode:
-            self.server.greet = lambda end, code=code: end.terminate(code)
-            connecting = self.begin()
-            self.reactor.pump()
-            self.assertEqual(self.refused(connecting, Disconnected).code, code)
-            self.reactor.advance(3)
-            self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_silent(self):
-        """A server that does not answer is given up after 5 seconds."""
-        self.server.greet = silent
-        connecting = self.begin()
-        self.reactor.advance(4.9)
-        self.assertNoResult(connecting)
-        self.reactor.advance(0.2)
-        self.assertEqual(self.refused(connecting, Disconnected).code, CloseCode.TIMEOUT)
-        self.reactor.advance(2)
-        self.assertTrue(self.server.end.lost)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_no_upgrade(self):
-        """A server that takes the connection and says nothing at all is given up, too."""
-        self.server.buildProtocol = lambda addr: Silent()
-        connecting = self.begin()
-        self.reactor.advance(5.1)
-        self.assertIn("no connection within 5 s", str(self.refused(connecting, Disconnected)))
-        self.reactor.advance(2)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_cancelled(self):
-        """An attempt cancelled at any stage leaves nothing behind."""
-        for greet, build in ((silent, None), (silent, lambda addr: Silent())):
-            self.server.greet = greet
-            if build is not None:
-                self.server.buildProtocol = build
-            connecting = self.begin()
-            self.reactor.pump()
-            connecting.addErrback(lambda failure: None)
-            connecting.cancel()
-            self.reactor.advance(3)
-            self.assertEqual(self.reactor.getDelayedCalls(), [])
-            self.assertFalse(self.link.client.connected)
-
-    def test_another_subprotocol(self):
-        """A server that does not take up the subprotocol is refused."""
-        self.server.choose = lambda offered: None
-        connecting = self.begin()
-        self.reactor.pump()
-        error = self.refused(connecting, Disconnected)
-        self.assertEqual(error.code, CloseCode.PROTOCOL)
-        self.assertIn(self.subprotocol, str(error))
-
-    def test_http_answers(self):
-        """What is no answer to an upgrade fails with a sentence, without a traceback."""
-        for answer, text in (
-            (b"HTTP/1.1 403 Forbidden\r\n\r\n", "403"),
-            (b"HTTP/1.1 101 \xff\xfe\r\n\r\n", "HTTP"),
-            (b"\xff\r\n\r\n", "HTTP"),
-            (b"\r\n\r\n", ""),
-            (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "Upgrade"),
-            (b"SSH-2.0-OpenSSH_9.2\r\n" + b"x" * UPGRADE_MAX_BYTES, "does not end"),
-        ):
-            self.server.buildProtocol = lambda addr, answer=answer: Fixed(answer)
-            connecting = self.begin()
-            self.reactor.pump()
-            error = self.refused(connecting, Disconnected)
-            self.assertEqual(error.code, CloseCode.TIMEOUT)
-            self.assertIn(text, str(error))
-            self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    # Slow networks and hostile servers
-
-    def test_unreliable_dropped(self):
-        """While the network takes nothing, unreliable messages are dropped."""
-        client = self.connect()
-        self.link.server.stalled = True
-        self.assertTrue(client.send(2, 9, bytes(70_000), reliable=False))
-        self.assertFalse(client.send(2, 9, b"", reliable=False))
-        self.assertTrue(client.send(2, 9, b""))
-
-    def test_reliable_bounded(self):
-        """Reliable messages are refused once too much waits, and sent again afterwards."""
-        client = self.connect()
-        self.link.server.stalled = True
-        sent = sum(client.send(2, 9, bytes(10_000)) for _ in range(300))
-        self.assertLess(sent, 300)
-        self.assertLess(self.link.client.buffered, UNSENT_MAX_BYTES + 200_000)
-        self.link.server.stalled = False
-        self.reactor.pump()
-        self.assertTrue(client.send(2, 9, b"", reliable=False))
-
-    def test_pings(self):
-        """A ping is answered, and not while the network takes nothing."""
-        client = self.connect()
-        self.server.end.sendPing(b"hello")
-        self.reactor.pump()
-        self.assertEqual(self.server.end.pongs, [b"hello"])
-        self.link.server.stalled = True
-        client.send(2, 9, bytes(200_000))
-        self.reactor.pump()
-        before = self.link.client.buffered
-        for _ in range(1000):
-            self.server.end.sendPing(b"x" * 125)
-        self.reactor.pump()
-        self.assertEqual(self.link.client.buffered, before)
-
-    def assertEnded(self, code):
-        self.reactor.advance(3)
-        self.assertEqual(self.events, [code])
-        self.assertTrue(self.server.end.lost)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_too_large(self):
-        """A message beyond the limit ends the client with TOO_LARGE."""
-        self.connect()
-        self.server.end.sendMessage(b"x" * (RECEIVE_MAX_BYTES + 65), self.is_binary)
-        self.assertEnded(CloseCode.TOO_LARGE)
-
-    def test_other_kind(self):
-        """Text on the binary subprotocol, and the reverse, end the client with PROTOCOL."""
-        self.connect()
-        self.server.end.sendMessage(b"{}", not self.is_binary)
-        self.assertEnded(CloseCode.PROTOCOL)
-
-    def test_garbage(self):
-        """A message that is none ends the client with PROTOCOL, and the server is told."""
-        for message in (b"", b"{}", b"[1]", b'{"ver": 2', b"\x10", b"\x7fabc", b"null"):
-            self.events.clear()
-            self.connect()
-            self.server.end.sendMessage(message, self.is_binary)
-            self.reactor.pump()
-            self.assertEqual(self.server.end.statuses, [4000 + CloseCode.PROTOCOL])
-            self.assertEnded(CloseCode.PROTOCOL)
-
-    def test_bad_frames(self):
-        """Frames against the rules of WebSocket end the client with PROTOCOL."""
-        for frame in (
-            b"\x83\x00",  # an opcode that does not exist
-            b"\xc1\x00",  # a reserved bit
-            b"\x09\x00",  # a control frame in pieces
-            b"\x89\x7e\x00\x80" + bytes(128),  # a control frame too long
-            b"\x80\x00",  # a continuation of nothing
-            b"\x81\x81abcdx",  # masked, by a server
-            b"\x88\x01x",  # half a close status
-            b"\x88\x02\x00\x01",  # a close status that does not exist
-            b"\x81\x01\xff",  # a text that is no UTF-8
-        ):
-            self.events.clear()
-            self.connect()
-            self.server.end.transport.write(frame)
-            self.assertEnded(CloseCode.PROTOCOL)
-
-    def test_nothing_after_end(self):
-        """What follows the message that ended the client is not looked at."""
-        client = self.connect()
-        pushes = []
-        client.on_any_push(pushes.append)
-        self.server.end.sendMessage(b"", self.is_binary)
-        self.server.end.push(2, 11, b"x")
-        self.assertEnded(CloseCode.PROTOCOL)
-        self.assertEqual(pushes, [])
-
-    def test_send_from_handler(self):
-        """A handler may close the client in the middle of what arrives."""
-        client = self.connect()
-        got = []
-
-        def first(payload):
-            got.append(payload)
-            client.close()
-
-        client.on_push(2, 11, first)
-        self.server.end.push(2, 11, b"1")
-        self.server.end.push(2, 11, b"2")
-        self.reactor.advance(5)
-        self.assertEqual(self.events, [CloseCode.NORMAL])
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_leaves_the_process_alone(self):
-        """Neither the process's reactor nor its random numbers are touched."""
-        random.seed(7)
-        expected = random.random()
-        random.seed(7)
-        before = len(real_reactor.getDelayedCalls())
-        client = self.connect()
-        client.close()
-        self.reactor.advance(5)
-        self.assertEqual(len(real_reactor.getDelayedCalls()), before)
-        self.server.ends.clear()
-        random.seed(7)
-        self.begin()
-        self.assertEqual(random.random(), expected)
-        self.reactor.advance(5)
-
 
 class JsonTests(BothKinds, WsCase):
     """
@@ -490,15 +318,6 @@ class JsonTests(BothKinds, WsCase):
 
     def state(self, number):
         return {"state": number}
-
-    def test_auth(self):
-        """The client proves that it has the keys, with a nonce of its own each time."""
-        self.connect()
-        self.connect()
-        first, second = (end.auth for end in self.server.ends)
-        self.assertTrue(all(end.auth_is_good for end in self.server.ends))
-        self.assertEqual(first.sid, b"s" * 16)
-        self.assertNotEqual(first.nonce, second.nonce)
 
     def test_keeps_its_kind(self):
         """Values arrive as maps, and bytes as bytes."""
@@ -542,50 +361,6 @@ class JsonTests(BothKinds, WsCase):
         self.reactor.pump()
         self.assertEqual(client.public_address, "1.2.3.4:5")
 
-    def test_bad_keep_alive(self):
-        """A keep-alive answer that is none ends the client with PROTOCOL."""
-        for payload in (
-            {},
-            {"time": 1},
-            {"time": "1", "state": 1},
-            {"time": -1, "state": 1},
-            {"time": 1, "state": 4},
-            {"time": 1, "state": 1, "address": 5},
-        ):
-            self.events.clear()
-            self.connect()
-            self.server.end.respond(0, 1, 0, payload)
-            self.assertEnded(CloseCode.PROTOCOL)
-
-    def test_out_of_order(self):
-        """A server that skips or repeats a step of the handshake is refused."""
-        for texts in (
-            ['{"ready": {"connectionTTL": 10, "keepAlive": 3000}}'],
-            [HELLO, HELLO],
-            ['{"ver": 2, "cmd": 11, "push": true}'],
-            [HELLO, '{"ver": 2, "cmd": 11, "push": true}'],
-            ["{}"],
-            ['{"hello": {"nonce": "00", "protocol": 1}}'],
-        ):
-            self.server.hello = lambda end, texts=texts: [end.put(text) for text in texts]
-            self.server.greet = silent
-            connecting = self.begin()
-            self.reactor.pump()
-            self.assertEqual(self.refused(connecting, Disconnected).code, CloseCode.PROTOCOL)
-
-    def test_version(self):
-        """A server of another version of the protocol is refused with VERSION."""
-        self.server.hello = lambda end: end.put(HELLO.replace("1}", "2}"))
-        connecting = self.begin()
-        self.reactor.pump()
-        self.assertEqual(self.refused(connecting, Disconnected).code, CloseCode.VERSION)
-
-    def test_ready_twice(self):
-        """A second ready ends the client with PROTOCOL."""
-        self.connect()
-        self.server.end.accept()
-        self.assertEnded(CloseCode.PROTOCOL)
-
     def test_reason(self):
         """The server's reason is in the error."""
         client = self.connect()
@@ -594,9 +369,6 @@ class JsonTests(BothKinds, WsCase):
         self.server.end.terminate(CloseCode.KICKED)
         self.reactor.pump()
         self.assertIn("so it is", str(self.refused(answer, Disconnected)))
-
-
-HELLO = '{"hello": {"nonce": "' + "0" * 32 + '", "protocol": 1}}'
 
 
 class BinaryTests(BothKinds, WsCase):
@@ -612,11 +384,6 @@ class BinaryTests(BothKinds, WsCase):
 
     def state(self, number):
         return bytes((number,))
-
-    def test_hello(self):
-        """HELLO proves the keys."""
-        self.connect()
-        self.assertTrue(self.server.end.hello_is_good)
 
     def test_options(self):
         """Without forward secrecy or encryption it works all the same."""
@@ -642,21 +409,6 @@ class BinaryTests(BothKinds, WsCase):
         self.connect()
         self.reactor.advance(TTL + 0.1)
         self.assertEqual(self.server.ends[0].closed_with, [CloseCode.TIMEOUT])
-
-    def test_wrong_keys(self):
-        """A server that does not have the session's keys is refused."""
-        self.server.greet = lambda end: end.put(b"\x03" + b"g" * 104)
-        connecting = self.begin()
-        self.reactor.pump()
-        self.assertEqual(self.refused(connecting, Disconnected).code, CloseCode.PROTOCOL)
-
-    def test_replay(self):
-        """A record that comes twice ends the client with PROTOCOL."""
-        self.connect()
-        record = self.server.end.sealed(0x10, b"\x02\x00\x0b\xffx")
-        self.server.end.put(record)
-        self.server.end.put(record)
-        self.assertEnded(CloseCode.PROTOCOL)
 
 
 class KindTests(WsCase):
