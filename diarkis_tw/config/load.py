@@ -37,6 +37,7 @@ _PATH_MAX_LENGTH: Final = 1000
 
 _EMBEDDED: Final[Mapping[str, Mapping[str, object]]] = {
     "TCP": {"noDelay": True},
+    "WS": {"noDelay": True},
     "UDP": {},
     "HTTP": {},
     "app": {"module": "diarkis_tw.demo"},

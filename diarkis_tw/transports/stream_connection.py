@@ -37,12 +37,15 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
-from diarkis_tw.constants import CloseCode
+from diarkis_tw.constants import CloseCode, ServerType
+from diarkis_tw.core.admission import Admitted
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.inbox import Inbox
 from diarkis_tw.core.user import User
 from diarkis_tw.net.stream_transport import StreamTransport
 from diarkis_tw.units import Seconds
+from diarkis_tw.wire.handshake import NO_NONCE, decode_hello
+from diarkis_tw.wire.keys import TransportId
 
 if TYPE_CHECKING:
     from diarkis_tw.transports.stream_server import StreamServer
@@ -82,8 +85,11 @@ class StreamConnection(Protocol):
     once it is OPEN.
 
     @ivar host: the client's IP address; C{address} has the port too.
+    @ivar nonce: the client's, zeros before its HELLO.
     """
 
+    type: ServerType
+    nonce = NO_NONCE
     _socket: StreamTransport
     _user: User
     _inbox: Inbox
@@ -208,9 +214,41 @@ class StreamConnection(Protocol):
         self._held_by_user = False
         self._read_on()
 
-    # Reading
+    # Coming in
 
-    def _confirm(self) -> bool:
+    def admit_hello(
+        self, transport: TransportId, header: bytes, body: bytes, accept_header: bytes
+    ) -> Admitted | None:
+        """
+        Decide about a HELLO.
+
+        @param accept_header: what ACCEPT will have.
+        @return: L{None} if the client was refused, and told so.
+        @raise RemoteProtocolError: it is none.
+        """
+        hello = decode_hello(body)
+        self.nonce = hello.client_nonce
+        admitted = self._server.admission.admit(
+            transport, hello, header, body, accept_header, self.ttl
+        )
+        if isinstance(admitted, CloseCode):
+            self.terminate(admitted)
+            return None
+        self.admit(admitted.user, admitted.keys.c2s_key, admitted.keys.s2c_key)
+        return admitted
+
+    def admit(self, user: User, *keys: bytes) -> None:
+        """
+        C{user} may come in; L{confirm} makes the connection its own.
+
+        @param keys: of this connection, for L{diarkis_tw.wire.cipher.AeadCache}.
+        """
+        self._user = user
+        self._inbox = user.inbox
+        self._keys = keys
+        self.phase = ACCEPTED
+
+    def confirm(self) -> bool:
         """
         The client is authentic: this is the user's connection now.
 
@@ -226,7 +264,12 @@ class StreamConnection(Protocol):
     def _is_open(self) -> bool:
         return self.phase is OPEN
 
-    def _hold_for_user(self) -> None:
+    # Reading
+
+    def hold_for_user(self) -> None:
+        """
+        Read no further until L{resume_reading}.
+        """
         self._held_by_user = True
         self._hold()
 
@@ -245,6 +288,20 @@ class StreamConnection(Protocol):
 
     # Writing
 
+    def write(self, record: bytes) -> None:
+        """
+        Send bytes, now or when the client has read what waits.
+        """
+        if self._stuffed:
+            self._waiting.append(record)
+            self.queued += len(record)
+            if self.queued > HOLD_BYTES:
+                self._hold()
+        elif self._prompt:
+            self._write_now(record)
+        else:
+            self._socket.write(record)
+
     def _has_room(self, size: int) -> bool:
         """
         Whether the client has left room for C{size} bytes; counts if not.
@@ -255,17 +312,6 @@ class StreamConnection(Protocol):
         if self.full_since is None:
             self.full_since = self._server.clock.seconds()
         return False
-
-    def _write(self, record: bytes) -> None:
-        if self._stuffed:
-            self._waiting.append(record)
-            self.queued += len(record)
-            if self.queued > HOLD_BYTES:
-                self._hold()
-        elif self._prompt:
-            self._write_now(record)
-        else:
-            self._socket.write(record)
 
     def _write_now(self, record: bytes) -> None:
         self._prompt = False

@@ -17,7 +17,8 @@ from diarkis_tw.core.background import background
 from diarkis_tw.core.users import Users
 from diarkis_tw.transports.stream_connection import StreamConnection
 from diarkis_tw.units import Seconds
-from diarkis_tw.wire.cipher import AeadCache
+from diarkis_tw.wire.cipher import AeadCache, Cipher
+from diarkis_tw.wire.keys import ConnectionKeys
 
 SWEEP: Final[Seconds] = 1.0
 """Period in which HANDSHAKE_TIME and LINGER are looked at."""
@@ -76,6 +77,16 @@ class StreamServer(Factory):
         @param host: the client's IP address; C{address} has the port too.
         """
         raise NotImplementedError
+
+    def sealing(self, keys: ConnectionKeys) -> tuple[Cipher, Cipher]:
+        """
+        What opens and what seals the records of one connection.
+        """
+        encrypted = self.settings.enable_encryption
+        return (
+            Cipher(keys.c2s_key, keys.c2s_iv, encrypted, self.ciphers),
+            Cipher(keys.s2c_key, keys.s2c_iv, encrypted, self.ciphers),
+        )
 
     def startFactory(self) -> None:
         background("the sweep of connections", self._sweeping.start(SWEEP, now=False))

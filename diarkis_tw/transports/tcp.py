@@ -25,11 +25,9 @@ from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT, TAG_SIZE, AeadCache, Cip
 from diarkis_tw.wire.handshake import (
     ACCEPT_BODY_SIZE,
     HELLO_BODY_SIZE,
-    NO_NONCE,
     REASON_MAX_BYTES,
     TERMINATE_BODY_SIZE,
     decode_close,
-    decode_hello,
     encode_close,
     encode_terminate,
 )
@@ -56,7 +54,6 @@ class TcpConnection(StreamConnection):
         super().__init__(server, host, address)
         self._record_limit = server.record_limit
         self._reader = RecordReader(HELLO_BODY_SIZE)
-        self._nonce = NO_NONCE
         self._received = 0
         self._sent = 0
 
@@ -83,7 +80,7 @@ class TcpConnection(StreamConnection):
         if self._prompt and not self._stuffed:
             self._write_now(record)
         else:
-            self._write(record)
+            self.write(record)
         return True
 
     def _close_words(self, code: CloseCode) -> bytes:
@@ -94,7 +91,7 @@ class TcpConnection(StreamConnection):
 
     def _terminate_words(self, code: CloseCode) -> bytes:
         header = record_header(RecordType.TERMINATE, TERMINATE_BODY_SIZE)
-        return header + encode_terminate(self._nonce, code)
+        return header + encode_terminate(self.nonce, code)
 
     def _read(self) -> None:
         try:
@@ -115,24 +112,11 @@ class TcpConnection(StreamConnection):
         record = self._reader.next()
         if record is None:
             return
-        hello = decode_hello(record[2])
-        self._nonce = hello.client_nonce
-        server = self._server
-        admitted = server.admission.admit(
-            TransportId.TCP, hello, header, record[2], ACCEPT_HEADER, self.ttl
-        )
-        if isinstance(admitted, CloseCode):
-            self.terminate(admitted)
+        admitted = self.admit_hello(TransportId.TCP, header, record[2], ACCEPT_HEADER)
+        if admitted is None:
             return
-        keys = admitted.keys
-        encrypted = server.settings.enable_encryption
-        self._user = admitted.user
-        self._inbox = admitted.user.inbox
-        self._opener = Cipher(keys.c2s_key, keys.c2s_iv, encrypted, server.ciphers)
-        self._sealer = Cipher(keys.s2c_key, keys.s2c_iv, encrypted, server.ciphers)
-        self._keys = (keys.c2s_key, keys.s2c_key)
+        self._opener, self._sealer = self._server.sealing(admitted.keys)
         self._reader.limit = self._record_limit
-        self.phase = ACCEPTED
         self._socket.write(ACCEPT_HEADER + admitted.accept)
 
     def _read_records(self) -> None:
@@ -148,13 +132,13 @@ class TcpConnection(StreamConnection):
                 raise RemoteProtocolError("a record that is not the client's")
             self._received = number + 1
             self.heard = True
-            if self.phase is ACCEPTED and not self._confirm():
+            if self.phase is ACCEPTED and not self.confirm():
                 return
             if kind == DATA:
                 ver, cmd, request_id, payload = decode_request(opened)
                 self._prompt = self._plain is not None and not self._reader.pending
                 if not self._inbox.receive(ver, cmd, request_id, payload, True):
-                    self._hold_for_user()
+                    self.hold_for_user()
                 self._prompt = False
             elif kind == RecordType.CLOSE:
                 self._end(b"", decode_close(opened)[0])
