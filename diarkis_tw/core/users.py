@@ -49,8 +49,9 @@ SWEEP: Final[Seconds] = 1.0
 WATCHDOG_FRACTION: Final = 0.5
 """Part of connectionTTL after which the log names a handler that has not finished."""
 
-RESUMABLE: Final = frozenset({CloseCode.TIMEOUT, CloseCode.REKEY})
-"""Ends of a connection, besides plain loss, after which the user is AWAY, not GONE."""
+RESUMABLE: Final = frozenset({CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.MOVED})
+"""Ends of a connection, besides plain loss, after which the user is AWAY, not GONE. A
+client that was sent elsewhere may find the same node there, on another transport."""
 
 
 class UserArrived(msgspec.Struct, frozen=True):
