@@ -121,6 +121,11 @@ class ServerCase(SynchronousTestCase):
         """
         raise NotImplementedError
 
+    def register(self) -> None:
+        """
+        Register more commands.
+        """
+
     def start(self, settings: Settings) -> None:
         """
         Start a server with the commands above.
@@ -135,6 +140,7 @@ class ServerCase(SynchronousTestCase):
         self.server.handle_command(2, SLOW, self._slow)
         self.server.handle_command(2, SHOUT, self._shout)
         self.server.on_disconnect(lambda sid, user: self.left.append(user.uid))
+        self.register()
         self.server.service().startService()
         self._clients = 0
 
