@@ -145,6 +145,7 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
     requireMaskedClientFrames = True
     applyMask = True
     utf8validateIncoming = False  # done in one call, at the end of a message
+    perMessageCompressionAccept = staticmethod(lambda offers: None)  # none is
     webStatus = False
     logOctets = logFrames = trackTimings = False
     maskServerFrames = echoCloseCodeReason = serveFlashSocketPolicy = False
