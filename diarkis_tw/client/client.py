@@ -221,7 +221,7 @@ class Client(Listening):
     ) -> bool:
         """
         Run a command without waiting; should the server answer nevertheless,
-        L{on_response} handlers get it.
+        L{Listening.on_response} handlers get it.
 
         @param ver: version of the command, 0..255.
         @param cmd: number of the command, 0..65535.

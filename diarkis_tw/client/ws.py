@@ -53,7 +53,7 @@ class WsDialect(Dialect, Protocol):
 
     def receive_message(self, message: bytes) -> Heard:
         """
-        Read a message, of the kind that L{is_text} says.
+        Read a message, of the kind that C{is_text} says.
 
         @param message: as received.
         @return: what it means.
