@@ -17,7 +17,7 @@ from diarkis_tw.constants import Status
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, Limits
 from diarkis_tw.units import microseconds
-from diarkis_tw.wire.cipher import AeadCache, Cipher
+from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.message import encode_request, encode_response
 
 DATAGRAM_SIZE: Final = 2048
@@ -55,13 +55,14 @@ def shake_hands(
     accepted = handshake.accept(ask(handshake.hello(time())), time())
     if accepted is None:
         raise RuntimeError("the server does not accept")
-    keys, terms = accepted.keys, accepted.terms
+    terms = accepted.terms
+    opener, sealer = accepted.agreement.ciphers(True, ciphers)
     connection = Connection(
         Limits(ack_delay=terms.ack_delay * 1000),
         terms.cid,
         True,
-        Cipher(keys.s2c_key, keys.s2c_iv, True, ciphers),
-        Cipher(keys.c2s_key, keys.c2s_iv, True, ciphers),
+        opener,
+        sealer,
         ReassemblyBudget(1 << 26),
         time(),
         accepted.round_trip,

@@ -4,9 +4,15 @@ that a client works::
 
     ver 2 cmd 10   answers with the payload
     ver 2 cmd 11   pushes the payload back, as ver 2 cmd 11
+
+Over JSON WebSocket the payload is a mapping, else it is bytes.
 """
 
+from collections.abc import Mapping
+
 from diarkis_tw.server import Server, User
+
+Payload = bytes | Mapping[str, object]
 
 
 def setup(server: Server) -> None:
@@ -15,16 +21,18 @@ def setup(server: Server) -> None:
     """
     server.handle_command(2, 10, echo)
     server.handle_command(2, 11, push)
+    server.handle_ws_command(2, 10, echo)
+    server.handle_ws_command(2, 11, push)
 
 
-def echo(ver: int, cmd: int, payload: bytes, user: User) -> bytes:
+def echo(ver: int, cmd: int, payload: Payload, user: User) -> Payload:
     """
     Answer with what came.
     """
     return payload
 
 
-def push(ver: int, cmd: int, payload: bytes, user: User) -> None:
+def push(ver: int, cmd: int, payload: Payload, user: User) -> None:
     """
     Push what came back to its sender.
     """

@@ -131,6 +131,7 @@ class DocumentRun:
             "DIARKIS_SET_TCP__port": "0",
             "DIARKIS_SET_HTTP__port": "0",
             "DIARKIS_SET_UDP__port": "0",
+            "DIARKIS_SET_WS__port": "0",
             "PYTHONPATH": os.pathsep.join([str(self._folder), str(ROOT)]),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }

@@ -35,8 +35,6 @@ from diarkis_tw.wire.keys import (
 from diarkis_tw.wire.message import Push, Response, decode_server_message, encode_request
 from diarkis_tw.wire.record import BODY_LENGTH_MAX, RecordReader, RecordType, record_header
 
-HELLO_HEADER = record_header(RecordType.HELLO, HELLO_BODY_SIZE)
-
 
 @dataclass(frozen=True)
 class Accept:
@@ -79,6 +77,8 @@ class RawClient:
     @ivar opened: records opened so far.
     """
 
+    transport = TransportId.TCP
+
     def __init__(
         self, keys: SessionKeys, *, encrypted: bool = True, ephemeral: bool = True, seed: int = 0
     ) -> None:
@@ -100,19 +100,26 @@ class RawClient:
 
     # Talking
 
+    def header(self, kind: int, size: int) -> bytes:
+        """
+        The header of a record.
+        """
+        return record_header(kind, size)
+
     def hello(self, **changes: object) -> bytes:
         """
         A HELLO, with fields changed for good and its HMAC right all the same.
         """
         self.greeting = replace(self.greeting, **changes)  # type: ignore[arg-type]
-        body = encode_hello(HELLO_HEADER, self.greeting, self.keys.hello_key())
-        return HELLO_HEADER + body
+        header = self.header(RecordType.HELLO, HELLO_BODY_SIZE)
+        body = encode_hello(header, self.greeting, self.keys.hello_key())
+        return header + body
 
     def record(self, kind: int, plaintext: bytes) -> bytes:
         """
         Seal a record under the next packet number.
         """
-        header = record_header(kind, len(plaintext) + TAG_SIZE)
+        header = self.header(kind, len(plaintext) + TAG_SIZE)
         number, self.sent = self.sent, self.sent + 1
         return header + self._sealer.seal(number, header, plaintext)
 
@@ -136,14 +143,19 @@ class RawClient:
         """
         self._reader.feed(data)
         while (record := self._reader.next()) is not None:
-            kind, header, body = record
-            if kind == RecordType.ACCEPT:
-                self._accepted(header, body)
-            elif kind == RecordType.TERMINATE:
-                nonce, code = decode_terminate(body)
-                self.received.append(Terminate(code, nonce))
-            else:
-                self._sealed(kind, header, body)
+            self.take(*record)
+
+    def take(self, kind: int, header: bytes, body: bytes) -> None:
+        """
+        Take one record.
+        """
+        if kind == RecordType.ACCEPT:
+            self._accepted(header, body)
+        elif kind == RecordType.TERMINATE:
+            nonce, code = decode_terminate(body)
+            self.received.append(Terminate(code, nonce))
+        else:
+            self._sealed(kind, header, body)
 
     def _accepted(self, header: bytes, body: bytes) -> None:
         server_nonce, server_ephemeral, _ = decode_accept(body)
@@ -155,7 +167,7 @@ class RawClient:
         context = HandshakeContext(
             hello.version,
             hello.flags,
-            TransportId.TCP,
+            self.transport,
             hello.client_nonce,
             server_nonce,
             hello.client_ephemeral,
@@ -184,3 +196,23 @@ class RawClient:
         else:
             assert kind == RecordType.DATA, f"record type {kind}"
             self.received.append(decode_server_message(plaintext))
+
+
+class RawWsClient(RawClient):
+    """
+    The same over binary WebSocket: what it writes and takes are whole messages.
+    """
+
+    transport = TransportId.WS
+
+    def header(self, kind: int, size: int) -> bytes:
+        """
+        The header of a record.
+        """
+        return bytes((kind,))
+
+    def feed(self, data: bytes) -> None:
+        """
+        Take a message.
+        """
+        self.take(data[0], data[:1], data[1:])

@@ -62,3 +62,27 @@ def chunked(draw: st.DrawFn, stream: bytes) -> list[bytes]:
     cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     edges = [0, *cuts, len(stream)]
     return [stream[start:end] for start, end in pairwise(edges)]
+
+
+_json_leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+)
+
+json_values = st.dictionaries(
+    st.text(max_size=10),
+    st.recursive(
+        _json_leaves,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+        ),
+        max_leaves=VALUE_LEAVES,
+    ),
+    max_size=6,
+).filter(lambda value: value.keys() != {"base64"})
+"""Maps that a JSON message can carry as they are."""
+
+json_bodies = payloads | json_values

@@ -77,13 +77,19 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="connect to a server as a user, to try it",
         description="Connect to a server as a user. Without --send and --expect: type commands, "
         "see what comes; help tells how.",
-        epilog='PAYLOAD is text, hex:00ff or json:{"a": 1}, which is sent as MessagePack.',
+        epilog='PAYLOAD is text, hex:00ff or json:{"a": 1}: a value, sent as MessagePack, over '
+        "--type ws as JSON. There the prefix may be left out.",
     )
     parser.add_argument(
         "--type",
         default="tcp",
         choices=[kind.value.lower() for kind in ServerType],
         help="kind of server (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--binary",
+        action="store_true",
+        help="with --type ws: sealed records instead of JSON texts",
     )
     parser.add_argument("--uid", required=True, help="the user's id")
     parser.add_argument(
@@ -198,7 +204,10 @@ async def run_script(reactor: object, args: argparse.Namespace) -> int:
     """
     clock = IReactorTime(reactor)
     deadline = clock.seconds() + args.timeout
-    commands = [(*parse_command(*words), reliable) for words, reliable in args.send or ()]
+    commands = [
+        (*parse_command(ver, cmd, payload, _speaks_json(args)), reliable)
+        for (ver, cmd, payload), reliable in args.send or ()
+    ]
     count = len(commands) if args.expect is None else args.expect
     async with await _connect(reactor, args) as client:
         left = max(deadline - clock.seconds(), 0.0)
@@ -216,19 +225,30 @@ async def run_conversation(reactor: object, args: argparse.Namespace) -> int:
     """
     async with await _connect(reactor, args) as client:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            await _talk_on_terminal(reactor, client, args.timeout)
+            await _talk_on_terminal(reactor, client, args)
             return 0
-        return await _carry_out_lines(reactor, client, args.timeout)
+        return await _carry_out_lines(reactor, client, args)
+
+
+def _kind(args: argparse.Namespace) -> ServerType:
+    return ServerType(args.type.upper())
+
+
+def _speaks_json(args: argparse.Namespace) -> bool:
+    return _kind(args) is ServerType.WS and not args.binary
 
 
 def _connect(reactor: object, args: argparse.Namespace) -> Deferred[Client]:
+    if args.binary and _kind(args) is not ServerType.WS:
+        raise LocalProtocolError("--binary is for --type ws: the other kinds are binary anyway")
     client_key = args.client_key
     if client_key is None:
         client_key = os.environ.get("DIARKIS_CLIENT_KEY") or None
     return connect(
         args.url,
         args.uid,
-        type=ServerType(args.type.upper()),
+        type=_kind(args),
+        binary=args.binary,
         client_key=client_key,
         data=_parse_data(args.data),
         timeout=args.timeout,
@@ -249,7 +269,7 @@ def _parse_data(text: str | None) -> Mapping[str, object] | None:
     return data
 
 
-async def _talk_on_terminal(reactor: object, client: Client, within: float) -> None:
+async def _talk_on_terminal(reactor: object, client: Client, args: argparse.Namespace) -> None:
     path = history_path(os.environ)
 
     def write(text: str) -> None:
@@ -269,7 +289,12 @@ async def _talk_on_terminal(reactor: object, client: Client, within: float) -> N
         history=read_history(path),
     )
     conversation = Conversation(
-        client, IReactorTime(reactor), within, out=editor.print, note=editor.print
+        client,
+        IReactorTime(reactor),
+        args.timeout,
+        out=editor.print,
+        note=editor.print,
+        speaks_json=_speaks_json(args),
     )
     with (
         key_by_key(sys.stdin.fileno()),
@@ -283,9 +308,16 @@ async def _talk_on_terminal(reactor: object, client: Client, within: float) -> N
             write_history(path, editor.history)
 
 
-async def _carry_out_lines(reactor: object, client: Client, within: float) -> int:
+async def _carry_out_lines(reactor: object, client: Client, args: argparse.Namespace) -> int:
     threads = IReactorFromThreads(reactor)
-    conversation = Conversation(client, IReactorTime(reactor), within, out=_say, note=_note)
+    conversation = Conversation(
+        client,
+        IReactorTime(reactor),
+        args.timeout,
+        out=_say,
+        note=_note,
+        speaks_json=_speaks_json(args),
+    )
     await conversation.greet()
     all_done = True
 

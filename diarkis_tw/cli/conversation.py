@@ -18,6 +18,7 @@ from diarkis_tw.client import (
     Disconnected,
     LocalProtocolError,
     NodeState,
+    Payload,
     Response,
     ResponseError,
     Status,
@@ -26,13 +27,14 @@ from diarkis_tw.units import Seconds
 
 HELP: Final = """\
 VER CMD [PAYLOAD]   send a command, such as: 2 10 hello
-                    PAYLOAD is text, hex:00ff or json:{"a": 1} (sent as MessagePack)
+                    PAYLOAD is text, hex:00ff or json:{"a": 1} (a value: sent as
+                    MessagePack, over ws as JSON, where json: may be left out)
 u VER CMD [PAYLOAD] the same unreliably: over UDP it may be lost, and its response too
 ping                measure the round trip
 help                this
 quit                leave; so do ^D and ^C"""
 
-Command = tuple[int, int, bytes, bool]
+Command = tuple[int, int, Payload, bool]
 """Ver, cmd, payload, and whether it is sent reliably."""
 
 
@@ -130,6 +132,7 @@ class Conversation:
         *,
         out: Callable[[str], object],
         note: Callable[[str], object],
+        speaks_json: bool = False,
     ) -> None:
         """
         @param client: connected just now.
@@ -137,6 +140,7 @@ class Conversation:
         @param within: how long to wait for a response, in seconds.
         @param out: gets each line about a message.
         @param note: gets all others.
+        @param speaks_json: so does the transport.
         """
         self._ended: Deferred[None] = Deferred()
         self._failure: Failure | None = None
@@ -145,6 +149,7 @@ class Conversation:
         self._within = within
         self._out = out
         self._note = note
+        self._speaks_json = speaks_json
         client.on_any_push(lambda push: out(show_push(push)))
         client.on_response(lambda response: out(show_response(response)))
         client.on_reconnecting(lambda: note("connection lost, reconnecting ..."))
@@ -189,7 +194,8 @@ class Conversation:
                     await self._client.ping(self._within)
                     self._note(f"round trip {self._round_trip()}")
                 case [ver, cmd, *payload]:
-                    parsed = parse_command(ver, cmd, payload[0] if payload else "")
+                    typed = payload[0] if payload else ""
+                    parsed = parse_command(ver, cmd, typed, self._speaks_json)
                     await self._command((*parsed, reliable))
                 case _:
                     raise LocalProtocolError(f"what is {text!r}? Type help for help")

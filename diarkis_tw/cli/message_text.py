@@ -1,13 +1,14 @@
 """
 Messages as a person types and reads them, one line each::
 
-    ===================================================  ==========================
-    typed                                                payload
-    ===================================================  ==========================
-    hello                                                UTF-8
-    hex:00ff                                             bytes
-    json:{"a": 1}                                        the object, as MessagePack
-    ===================================================  ==========================
+    =============  ================================================================
+    typed          payload
+    =============  ================================================================
+    hello          UTF-8
+    hex:00ff       bytes
+    json:{"a": 1}  the object: a value, which travels as the transport writes it
+    {"a": 1}       the same if the transport speaks JSON, else UTF-8
+    =============  ================================================================
 
 What is printed is safe for a terminal: nothing in it moves the cursor.
 """
@@ -16,21 +17,25 @@ import json
 
 from diarkis_tw.client import (
     LocalProtocolError,
+    Payload,
     Push,
     RemoteProtocolError,
     Response,
     ResponseError,
     Status,
+    Value,
+    value_of,
 )
-from diarkis_tw.wire.value import decode_error, decode_value, encode_value
+from diarkis_tw.wire.value import decode_error, encode_value
 
 
-def parse_payload(text: str) -> bytes:
+def parse_payload(text: str, speaks_json: bool = False) -> Payload:
     """
     Read a payload as typed.
 
     @param text: see the table above.
-    @return: the bytes to send.
+    @param speaks_json: so does the transport.
+    @return: what to send.
 
     @raise LocalProtocolError: what follows the prefix is not what it says.
     """
@@ -41,24 +46,37 @@ def parse_payload(text: str) -> bytes:
         except ValueError:
             raise LocalProtocolError(f"{text!r} is not hexadecimal after hex:") from None
     if kind == "json":
+        return _parse_object(rest)
+    if speaks_json and text.startswith("{"):
         try:
-            value = json.loads(rest)
-        except (ValueError, RecursionError) as error:
-            raise LocalProtocolError(f"{text!r} is not JSON after json: ({error})") from None
-        if not isinstance(value, dict):
-            raise LocalProtocolError("after json: there must be an object, {...}")
-        return encode_value(value)
+            return _parse_object(text)
+        except LocalProtocolError:
+            pass
     # What a terminal delivers that is no UTF-8 stands in the text as surrogates.
     return text.encode("utf-8", "surrogateescape")
 
 
-def parse_command(ver: str, cmd: str, payload: str) -> tuple[int, int, bytes]:
+def _parse_object(text: str) -> Value:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"{text!r} is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise LocalProtocolError("after json: there must be an object, {...}")
+    encode_value(value)  # said now, not when the connection is there
+    return value
+
+
+def parse_command(
+    ver: str, cmd: str, payload: str, speaks_json: bool = False
+) -> tuple[int, int, Payload]:
     """
     Read a command as typed.
 
     @param ver: 0..255.
     @param cmd: 0..65535.
     @param payload: see L{parse_payload}.
+    @param speaks_json: see L{parse_payload}.
     @return: the three, to be sent.
 
     @raise LocalProtocolError: one of them is wrong.
@@ -66,7 +84,7 @@ def parse_command(ver: str, cmd: str, payload: str) -> tuple[int, int, bytes]:
     return (
         _number("VER", ver, 255),
         _number("CMD", cmd, 65535),
-        parse_payload(payload),
+        parse_payload(payload, speaks_json),
     )
 
 
@@ -76,22 +94,22 @@ def _number(name: str, text: str, greatest: int) -> int:
     raise LocalProtocolError(f"{name} must be a number from 0 to {greatest}, not {text!r}")
 
 
-def show_payload(payload: bytes) -> str:
+def show_payload(payload: Payload) -> str:
     """
-    Write a payload: legible text in quotes, a MessagePack map as JSON, else C{hex:}.
+    Write a payload: legible text in quotes, a value as JSON, else C{hex:}.
 
-    @param payload: any bytes.
+    @param payload: any bytes, or any value.
     @return: one line.
     """
-    quoted = _as_text(payload)
+    quoted = _as_text(payload) if isinstance(payload, bytes) else None
     if quoted is not None:
         return quoted
     try:
-        value = decode_value(payload)
+        value = value_of(payload)
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_other)
         return _printable(text)
     except (RemoteProtocolError, TypeError, ValueError, RecursionError):
-        return "hex:" + payload.hex()
+        return "hex:" + payload.hex() if isinstance(payload, bytes) else quote(str(payload))
 
 
 def _as_text(payload: bytes) -> str | None:

@@ -18,6 +18,7 @@ from diarkis_tw.errors import (
 )
 from diarkis_tw.wire.keys import SessionKeys
 from diarkis_tw.wire.message import Push, Response
+from diarkis_tw.wire.value import Payload, Value, value_of
 
 __all__ = [
     "Client",
@@ -30,6 +31,7 @@ __all__ = [
     "EndpointError",
     "LocalProtocolError",
     "NodeState",
+    "Payload",
     "Push",
     "RemoteProtocolError",
     "RequestTimeout",
@@ -38,9 +40,11 @@ __all__ = [
     "ServerType",
     "SessionKeys",
     "Status",
+    "Value",
     "ask_endpoint",
     "connect",
     "connect_to",
     "http_client",
     "parse_endpoint",
+    "value_of",
 ]

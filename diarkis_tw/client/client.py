@@ -20,6 +20,8 @@ Rules:
     loss may be lost or arrive twice.
   - While RECONNECTING reliable messages wait, a bounded number of them; unreliable
     ones are dropped.
+  - A server may send the client elsewhere. That is a reconnect at another address;
+    what the server it left would have answered is lost.
   - A server that forgot the connection, and not the session, makes it anew without
     RECONNECTING; what had not arrived then is lost.
   - Leaving, the client first waits until the server has what has to arrive.
@@ -28,40 +30,36 @@ Rules:
 """
 
 import random
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 from typing import Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from diarkis_tw.client.endpoint import Endpoint
-from diarkis_tw.client.handlers import Handler, Handlers
-from diarkis_tw.client.keep_alive import KeepAlive, node_state
+from diarkis_tw.client.keep_alive import KeepAlive, pushed_state
+from diarkis_tw.client.listening import Listening
+from diarkis_tw.client.move import moved_endpoint
 from diarkis_tw.client.reconnect import RECONNECTING, Backoff
 from diarkis_tw.client.requests import PendingRequests
 from diarkis_tw.client.transport import Transport
+from diarkis_tw.client.waiting import WaitingMessages
 from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType
 from diarkis_tw.errors import Disconnected, LocalProtocolError, RemoteProtocolError
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.frame import CHANNELS
 from diarkis_tw.wire.handshake import Terms
-from diarkis_tw.wire.message import Push, Response, decode_server_message, encode_request
-from diarkis_tw.wire.value import encode_value
+from diarkis_tw.wire.keep_alive import encode_keep_alive_request, keep_alive_request_value
+from diarkis_tw.wire.message import Push, Request, Response
+from diarkis_tw.wire.value import Payload
 
 BUILTIN: Final = 0
 """Version of the commands that the client itself speaks."""
 
 CLOSE_TIMEOUT: Final[Seconds] = 2.0
 """How long the server may take to answer fin."""
-
-WAITING_MAX: Final = 256
-"""Reliable messages kept while reconnecting; as many as the server keeps pushes."""
-
-WAITING_MAX_BYTES: Final = 512 * 1024
-"""Their size together; below what a fresh transport takes at once."""
 
 
 class ClientState(Enum):
@@ -76,14 +74,14 @@ class ClientState(Enum):
     CLOSED = "closed"
 
 
-class Client:
+class Client(Listening):
     """
     What L{diarkis_tw.client.connect} gives.
 
     Handlers that are registered before the first C{await} after it miss nothing.
 
     @ivar uid: the user's id.
-    @ivar endpoint: where it connects to.
+    @ivar endpoint: where it connects to; another one once the server has moved it.
     """
 
     def __init__(
@@ -92,7 +90,7 @@ class Client:
         uid: str,
         *,
         clock: IReactorTime,
-        make_transport: Callable[[], Transport],
+        make_transport: Callable[[ServerType], Transport],
         reconnect_for: Seconds = 30.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -100,11 +98,12 @@ class Client:
         @param endpoint: where to connect to.
         @param uid: the user's id.
         @param clock: measures everything.
-        @param make_transport: makes an unconnected transport.
+        @param make_transport: makes an unconnected transport of a kind.
         @param reconnect_for: how long a lost connection is tried again, in seconds;
             0 = not at all.
         @param jitter: see L{Backoff}.
         """
+        super().__init__()
         self.uid = uid
         self.endpoint = endpoint
         self._clock = clock
@@ -112,6 +111,7 @@ class Client:
         self._reconnect_for = reconnect_for
         self._state = ClientState.CONNECTING
         self._transport: Transport | None = None
+        self._former: list[Transport] = []
         self._opening: Deferred[None] | None = None
         self._requests = PendingRequests(clock)
         self._keep_alive = KeepAlive(
@@ -120,19 +120,11 @@ class Client:
         self._backoff = Backoff(jitter)
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
-        self._waiting: deque[tuple[int, bytes, int]] = deque()
-        self._waiting_bytes = 0
+        self._waiting = WaitingMessages()
         self._discarded = 0
         self._node_state: NodeState | None = None
         self._ending: tuple[CloseCode, str] | None = None
         self._closing: list[Deferred[None]] = []
-        self._pushes: dict[tuple[int, int], Handlers[[bytes]]] = {}
-        self._any_push = Handlers[[Push]]("push")
-        self._response = Handlers[[Response]]("response")
-        self._reconnecting = Handlers[[]]("reconnecting")
-        self._reconnected = Handlers[[]]("reconnected")
-        self._disconnected = Handlers[[CloseCode]]("disconnected")
-        self._node_states = Handlers[[NodeState]]("node state")
 
     def __repr__(self) -> str:
         return f"<Client {self.uid!r} {self._state.value} {self.endpoint}>"
@@ -180,19 +172,22 @@ class Client:
         self,
         ver: int,
         cmd: int,
-        payload: bytes | Mapping[str, object] = b"",
+        payload: Payload = b"",
         timeout: Seconds = 5.0,
         reliable: bool = True,
-    ) -> Deferred[bytes]:
+    ) -> Deferred[Payload]:
         """
         Run a command and wait for its answer.
 
         @param ver: version of the command, 0..255.
         @param cmd: number of the command, 0..65535.
-        @param payload: bytes, or a map that is sent as MessagePack.
+        @param payload: bytes, or a value: a map that is sent as MessagePack, over
+            WebSocket texts as JSON.
         @param timeout: for the answer, in seconds.
         @param reliable: false = request and answer may be lost; see L{send}.
-        @return: fires with the payload of an answer with status OK; cancellable.
+        @return: fires with the payload of an answer with status OK, as
+            L{Response.payload} has it; L{diarkis_tw.client.value_of} reads a value
+            over any transport. Cancellable.
 
         @raise ResponseError: the answer's status was BAD or ERR. As all of these
             it comes through the Deferred.
@@ -205,13 +200,11 @@ class Client:
         if self._ending is not None:
             return fail(Disconnected(*self._ending))
         try:
-            body = _body(payload)
             request_id, answer = self._requests.begin(f"command {ver}/{cmd}", timeout)
         except LocalProtocolError as error:
             return fail(error)
         try:
-            message = encode_request(ver, cmd, request_id, body)
-            if not self._send(message, reliable, 0, request_id):
+            if not self._send(Request(ver, cmd, request_id, payload), reliable):
                 why = "too much waits to be sent" if reliable else "dropped, not connected or busy"
                 raise LocalProtocolError(f"command {ver}/{cmd}: {why}")
         except LocalProtocolError as error:
@@ -222,17 +215,18 @@ class Client:
         self,
         ver: int,
         cmd: int,
-        payload: bytes | Mapping[str, object] = b"",
+        payload: Payload = b"",
         reliable: bool = True,
         channel: int = 0,
     ) -> bool:
         """
         Run a command without waiting; should the server answer nevertheless,
-        L{on_response} handlers get it.
+        L{Listening.on_response} handlers get it.
 
         @param ver: version of the command, 0..255.
         @param cmd: number of the command, 0..65535.
-        @param payload: bytes, or a map that is sent as MessagePack.
+        @param payload: bytes, or a value: a map that is sent as MessagePack, over
+            WebSocket texts as JSON.
         @param reliable: false = it may be lost, and is dropped while reconnecting
             or while the network is slow. Over UDP it must fit one packet.
         @param channel: 0..7: over UDP a reliable message that is lost holds up
@@ -243,7 +237,7 @@ class Client:
         """
         if not 0 <= channel < CHANNELS:
             raise LocalProtocolError(f"channel {channel}: 0 to {CHANNELS - 1} exist")
-        return self._send(encode_request(ver, cmd, 0, _body(payload)), reliable, channel)
+        return self._send(Request(ver, cmd, 0, payload), reliable, channel)
 
     async def ping(self, timeout: Seconds = 5.0) -> Seconds:  # noqa: ASYNC109 - Twisted
         """
@@ -259,68 +253,6 @@ class Client:
         await self.request(BUILTIN, Builtin.PING, timeout=timeout)
         self._keep_alive.round_trip = self._clock.seconds() - began
         return self._keep_alive.round_trip
-
-    # Listening
-
-    def on_push(self, ver: int, cmd: int, handler: Handler[[bytes]]) -> None:
-        """
-        Listen to one kind of push.
-
-        @param ver: of the push.
-        @param cmd: of the push.
-        @param handler: called with the payload. As all handlers it may be sync,
-            async or return a Deferred, and its failure is logged.
-        """
-        self._pushes.setdefault((ver, cmd), Handlers(f"push {ver}/{cmd}")).add(handler)
-
-    def on_any_push(self, handler: Handler[[Push]]) -> None:
-        """
-        Listen to every push of the application and the modules.
-
-        @param handler: called with the L{Push}, after those of L{on_push}.
-        """
-        self._any_push.add(handler)
-
-    def on_response(self, handler: Handler[[Response]]) -> None:
-        """
-        Listen to responses that no request waits for: answers to L{send}, and those
-        that came too late.
-
-        @param handler: called with the L{Response}.
-        """
-        self._response.add(handler)
-
-    def on_reconnecting(self, handler: Handler[[]]) -> None:
-        """
-        Listen to losses of the connection that the client tries to mend.
-
-        @param handler: called without arguments.
-        """
-        self._reconnecting.add(handler)
-
-    def on_reconnected(self, handler: Handler[[]]) -> None:
-        """
-        Listen to connections mended.
-
-        @param handler: called without arguments.
-        """
-        self._reconnected.add(handler)
-
-    def on_disconnected(self, handler: Handler[[CloseCode]]) -> None:
-        """
-        Listen to the end of the client, which comes once, L{close} included.
-
-        @param handler: called with the code.
-        """
-        self._disconnected.add(handler)
-
-    def on_node_state(self, handler: Handler[[NodeState]]) -> None:
-        """
-        Listen to changes of the node's state, OFFLINE above all: it will stop.
-
-        @param handler: called with the new state.
-        """
-        self._node_states.add(handler)
 
     # Beginning and ending
 
@@ -345,7 +277,7 @@ class Client:
             server's answer and as many for the socket at most.
         """
         if self._state is ClientState.CLOSED:
-            return self._close_transport(CloseCode.NORMAL)
+            return self._all_gone(CloseCode.NORMAL)
         closed: Deferred[None] = Deferred()
         self._closing.append(closed)
         if self._state is ClientState.CONNECTED:
@@ -386,19 +318,18 @@ class Client:
             # It may have been lost again by what waited.
             self._reconnected.call()
 
-    def message_received(self, message: bytes) -> None:
+    def message_received(self, message: Response | Push) -> None:
         """
         A message came; see L{diarkis_tw.client.transport.TransportEvents}.
         """
         self._backoff.reset()
         try:
-            found = decode_server_message(message)
-            if isinstance(found, Push):
-                self._push_received(found)
-            elif found.ver == BUILTIN and found.cmd == Builtin.KEEP_ALIVE:
-                self._node_is(self._keep_alive.answered(found.payload))
-            elif not self._requests.answered(found):
-                self._response.call(found)
+            if isinstance(message, Push):
+                self._push_received(message)
+            elif message.ver == BUILTIN and message.cmd == Builtin.KEEP_ALIVE:
+                self._node_is(self._keep_alive.answered(message.payload))
+            elif not self._requests.answered(message):
+                self._response.call(message)
         except RemoteProtocolError as error:
             self._finish(error.code, str(error))
 
@@ -427,58 +358,65 @@ class Client:
 
     # Inside
 
-    def _send(self, message: bytes, reliable: bool, channel: int = 0, request_id: int = 0) -> bool:
+    def _send(self, request: Request, reliable: bool, channel: int = 0) -> bool:
         if self._state is ClientState.CONNECTED:
-            return self._transport_send(message, reliable, channel)
+            return self._transport_send(request, reliable, channel)
         if self._state is not ClientState.RECONNECTING or not reliable:
             return False
-        if (
-            len(self._waiting) >= WAITING_MAX
-            or self._waiting_bytes + len(message) > WAITING_MAX_BYTES
-        ):
-            return False
-        self._waiting.append((request_id, message, channel))
-        self._waiting_bytes += len(message)
-        return True
+        return self._waiting.add(request, channel)
 
     def _is_connected(self) -> bool:
         return self._state is ClientState.CONNECTED
 
     def _send_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        self._waiting_bytes = 0
-        for request_id, message, channel in waiting:
+        for request, channel in self._waiting.take():
             # A request that was given up meanwhile must not run after all.
-            if not request_id or request_id in self._requests:
-                self._send(message, True, channel, request_id)
+            if request.request_id and request.request_id not in self._requests:
+                continue
+            try:
+                self._send(request, True, channel)
+            except LocalProtocolError as error:
+                # Not every transport can write every value.
+                self._requests.fail(request.request_id, error)
 
-    def _transport_send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
-        return self._transport is not None and self._transport.send(message, reliable, channel)
+    def _transport_send(self, request: Request, reliable: bool, channel: int = 0) -> bool:
+        return self._transport is not None and self._transport.send(request, reliable, channel)
 
     def _say_fin(self, _: None) -> None:
         # Refused, it goes the same way: without the server's answer.
-        self._transport_send(encode_request(BUILTIN, Builtin.FIN, 0, b""), True)
+        self._transport_send(Request(BUILTIN, Builtin.FIN, 0, b""), True)
 
     def _message_timeout(self) -> Seconds | None:
         return None if self._transport is None else self._transport.timeout()
 
-    def _send_keep_alive(self, payload: bytes) -> None:
-        message = encode_request(BUILTIN, Builtin.KEEP_ALIVE, 0, payload)
+    def _send_keep_alive(self, time_ms: int, rtt_ms: int | None) -> None:
+        payload: Payload
+        if self._transport is not None and self._transport.is_text:
+            payload = keep_alive_request_value(time_ms, rtt_ms)
+        else:
+            payload = encode_keep_alive_request(time_ms, rtt_ms)
         # A stream that is merely slow would drop an unreliable one, and the client
         # would give up a server that is alive.
-        self._transport_send(message, self.endpoint.server_type is not ServerType.UDP)
+        reliable = self.endpoint.server_type is not ServerType.UDP
+        self._transport_send(Request(BUILTIN, Builtin.KEEP_ALIVE, 0, payload), reliable)
 
     def _push_received(self, push: Push) -> None:
         if push.ver == BUILTIN and push.cmd == Builtin.NODE_STATE:
-            state = node_state(push.payload[0]) if len(push.payload) == 1 else None
-            if state is None:
-                raise RemoteProtocolError("a node state push without a state")
-            self._node_is(state)
+            self._node_is(pushed_state(push.payload))
+        elif push.ver == BUILTIN and push.cmd == Builtin.RECONNECT:
+            self._move(moved_endpoint(self.endpoint, push.value()))
+        else:
+            self._pushed(push)
+
+    def _move(self, endpoint: Endpoint) -> None:
+        if self._state is not ClientState.CONNECTED:
             return
-        handlers = self._pushes.get((push.ver, push.cmd))
-        if handlers is not None:
-            handlers.call(push.payload)
-        self._any_push.call(push)
+        if self._reconnect_for <= 0:
+            self._finish(CloseCode.MOVED, f"the server moved the session to {endpoint}")
+            return
+        self.endpoint = endpoint
+        self._retire_transport(CloseCode.MOVED)
+        self._lost(f"the server moved the session to {endpoint}")
 
     def _node_is(self, state: NodeState) -> None:
         if state is not self._node_state:
@@ -487,11 +425,21 @@ class Client:
 
     def _attempt(self) -> None:
         self._retry = None
-        self._transport = self._make_transport()
+        self._retire_transport(CloseCode.NORMAL)
+        self._transport = self._make_transport(self.endpoint.server_type)
         self._transport.connect(self.endpoint, self)
 
+    def _retire_transport(self, code: CloseCode) -> None:
+        """
+        Be rid of the transport, of which something may stay for a moment.
+        """
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._former.append(transport)
+            transport.close(code).addCallback(lambda _: self._former.remove(transport))
+
     def _server_silent(self, silence: Seconds) -> None:
-        self._close_transport(CloseCode.TIMEOUT)
+        self._retire_transport(CloseCode.TIMEOUT)
         self.closed(CloseCode.TIMEOUT, f"the server did not answer for {silence:g} s")
 
     def _lost(self, reason: str) -> None:
@@ -517,7 +465,7 @@ class Client:
         self._stop_timers()
         self._keep_alive.stop()
         self._waiting.clear()
-        gone = self._close_transport(code)
+        gone = self._all_gone(code)
         self._requests.fail_all(code, reason)
         opening, self._opening = self._opening, None
         if opening is not None:
@@ -535,17 +483,18 @@ class Client:
         self._opening = None
         self._finish(CloseCode.NORMAL)
 
-    def _close_transport(self, code: CloseCode) -> Deferred[None]:
-        if self._transport is None:
-            return succeed(None)
-        return self._transport.close(code)
+    def _all_gone(self, code: CloseCode) -> Deferred[None]:
+        transports = list(self._former)
+        if self._transport is not None:
+            transports.append(self._transport)
+        gone: Deferred[None] = Deferred()
+        DeferredList([transport.close(code) for transport in transports]).addCallback(
+            lambda _: gone.callback(None)
+        )
+        return gone
 
     def _stop_timers(self) -> None:
         for timer in (self._retry, self._deadline):
             if timer is not None and timer.active():
                 timer.cancel()
         self._retry = self._deadline = None
-
-
-def _body(payload: bytes | Mapping[str, object]) -> bytes:
-    return payload if isinstance(payload, bytes) else encode_value(payload)

@@ -20,8 +20,11 @@ from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.client.tls import ClientTls
 from diarkis_tw.client.transport import Transport
 from diarkis_tw.client.udp import UdpTransport
+from diarkis_tw.client.ws import WsTransport
+from diarkis_tw.client.ws_binary import BinaryDialect
+from diarkis_tw.client.ws_json import JsonDialect
 from diarkis_tw.constants import CloseCode, ServerType
-from diarkis_tw.errors import Disconnected, LocalProtocolError
+from diarkis_tw.errors import Disconnected
 from diarkis_tw.units import Seconds
 
 
@@ -30,6 +33,7 @@ def connect(
     uid: str,
     *,
     type: ServerType | str = ServerType.TCP,
+    binary: bool = False,
     client_key: str | None = None,
     data: Mapping[str, object] | None = None,
     forward_secrecy: bool = True,
@@ -51,6 +55,7 @@ def connect(
     @param base_url: of the endpoint API.
     @param uid: the user's id, 1..128 bytes of UTF-8.
     @param type: the kind of server wanted, or a custom type of the server's C{node.type}.
+    @param binary: over WebSocket: sealed records instead of JSON texts.
     @param client_key: what the server was given as C{DIARKIS_CLIENT_KEY}.
     @param data: becomes the user's data on the server.
     @param forward_secrecy: offer an X25519 exchange, so that whoever learns the
@@ -65,14 +70,13 @@ def connect(
 
     @raise EndpointError: the endpoint API gave none.
     @raise Disconnected: the server refused, or could not be reached in time.
-    @raise LocalProtocolError: the uid cannot be one, or C{type} is not built yet.
+    @raise LocalProtocolError: the uid cannot be one.
     @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
-        _require_built(type)
         tls = ClientTls(ca)
         http = http_client(reactor, tls)
         backoff = Backoff(random.random)
@@ -86,6 +90,7 @@ def connect(
                 return await connect_to(
                     endpoint,
                     uid,
+                    binary=binary,
                     forward_secrecy=forward_secrecy,
                     timeout=timeout,
                     reconnect_for=reconnect_for,
@@ -104,6 +109,7 @@ def connect_to(
     endpoint: Endpoint,
     uid: str = "",
     *,
+    binary: bool = False,
     forward_secrecy: bool = True,
     timeout: Seconds = 10.0,
     reconnect_for: Seconds = 30.0,
@@ -116,6 +122,7 @@ def connect_to(
 
     @param endpoint: where to, and the session's keys.
     @param uid: what C{client.uid} shall be; the server knows it from the keys.
+    @param binary: see L{connect}.
     @param forward_secrecy: see L{connect}.
     @param timeout: see L{connect}.
     @param reconnect_for: see L{connect}.
@@ -124,7 +131,6 @@ def connect_to(
     @return: fires with the connected client; cancellable.
 
     @raise Disconnected: the server refused, or could not be reached in time.
-    @raise LocalProtocolError: the endpoint's kind of server is not built yet.
     @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
@@ -135,9 +141,7 @@ def connect_to(
             endpoint,
             uid,
             clock=clock,
-            make_transport=_transport_maker(
-                endpoint.server_type, reactor, clock, forward_secrecy, ClientTls(ca)
-            ),
+            make_transport=_transport_maker(reactor, clock, binary, forward_secrecy, ClientTls(ca)),
             reconnect_for=reconnect_for,
         )
         await client.open()
@@ -147,24 +151,26 @@ def connect_to(
 
 
 def _transport_maker(
-    type: ServerType,
     reactor: IReactorTCP,
     clock: IReactorTime,
+    binary: bool,
     forward_secrecy: bool,
     tls: ClientTls,
-) -> Callable[[], Transport]:
-    _require_built(type)
-    if type is ServerType.UDP:
-        udp = IReactorUDP(reactor)
-        return lambda: UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
-    return lambda: TcpTransport(
-        reactor, clock, os.urandom, forward_secrecy=forward_secrecy, tls=tls
-    )
+) -> Callable[[ServerType], Transport]:
+    def make(type: ServerType) -> Transport:
+        if type is ServerType.UDP:
+            udp = IReactorUDP(reactor)
+            return UdpTransport(udp, clock, os.urandom, forward_secrecy=forward_secrecy)
+        if type is ServerType.TCP:
+            return TcpTransport(
+                reactor, clock, os.urandom, forward_secrecy=forward_secrecy, tls=tls
+            )
+        if binary:
+            dialect = BinaryDialect(os.urandom, forward_secrecy=forward_secrecy)
+            return WsTransport(reactor, clock, dialect, tls=tls)
+        return WsTransport(reactor, clock, JsonDialect(os.urandom), tls=tls)
 
-
-def _require_built(type: ServerType | str) -> None:
-    if type == ServerType.WS:
-        raise LocalProtocolError(f"a client over {type} is not built yet; use TCP or UDP")
+    return make
 
 
 def _within(timeout: Seconds, clock: IReactorTime, work: Deferred[Client]) -> Deferred[Client]:

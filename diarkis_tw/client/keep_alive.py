@@ -18,25 +18,36 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from diarkis_tw.constants import NODE_STATE_BYTE, NodeState
+from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.units import Seconds, milliseconds, seconds
 from diarkis_tw.wire.handshake import Terms
-from diarkis_tw.wire.keep_alive import decode_keep_alive_response, encode_keep_alive_request
+from diarkis_tw.wire.keep_alive import decode_keep_alive_response, read_keep_alive_response
+from diarkis_tw.wire.value import Payload
 
 REPEAT_MIN: Final[Seconds] = 0.5
 """A copy sent sooner would rarely be needed; the path's time-out counts if it is
 longer."""
 
-_STATE = {byte: state for state, byte in NODE_STATE_BYTE.items()}
+_STATE: Final = {byte: state for state, byte in NODE_STATE_BYTE.items()}
 
 
-def node_state(byte: int) -> NodeState | None:
+def pushed_state(payload: Payload) -> NodeState:
     """
-    Look up the state that a byte on the wire means.
+    Read the payload of a node state push: a byte, or the value C{{"state": n}}.
 
-    @param byte: any.
-    @return: L{None} if it means none.
+    @param payload: as it came.
+    @return: the state.
+
+    @raise RemoteProtocolError: it is none.
     """
-    return _STATE.get(byte)
+    if isinstance(payload, bytes):
+        number: object = payload[0] if len(payload) == 1 else None
+    else:
+        number = payload.get("state")
+    for state, byte in NODE_STATE_BYTE.items():
+        if byte == number:
+            return state
+    raise RemoteProtocolError("a node state push without a state")
 
 
 class KeepAlive:
@@ -51,13 +62,14 @@ class KeepAlive:
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], object],
+        send: Callable[[int, int | None], object],
         give_up: Callable[[Seconds], object],
         timeout: Callable[[], Seconds | None] = lambda: None,
     ) -> None:
         """
         @param clock: measures everything.
-        @param send: gets each request's payload.
+        @param send: gets each request's time, and the last round trip, both in
+            milliseconds; L{None} = none yet.
         @param give_up: called when the server is gone, with the time it was silent.
         @param timeout: after which a request may be taken for lost; L{None} = none
             is lost.
@@ -97,7 +109,7 @@ class KeepAlive:
         self._next = self._again = self._deadline = None
         self._sent.clear()
 
-    def answered(self, payload: bytes) -> NodeState:
+    def answered(self, payload: Payload) -> NodeState:
         """
         An answer came.
 
@@ -106,7 +118,10 @@ class KeepAlive:
 
         @raise RemoteProtocolError: it is none.
         """
-        time_ms, state_byte, address = decode_keep_alive_response(payload)
+        if isinstance(payload, bytes):
+            time_ms, state_byte, address = decode_keep_alive_response(payload)
+        else:
+            time_ms, state_byte, address = read_keep_alive_response(payload)
         self.public_address = address or None
         if self._deadline is not None and self._deadline.active():
             self._deadline.reset(self._ttl)
@@ -132,7 +147,7 @@ class KeepAlive:
         if timeout is not None:
             self._again = self._clock.callLater(max(timeout, REPEAT_MIN), self._say)
         last = None if self.round_trip is None else milliseconds(self.round_trip)
-        self._send(encode_keep_alive_request(now_ms, last))
+        self._send(now_ms, last)
 
     def _stop_repeating(self) -> None:
         if self._again is not None and self._again.active():

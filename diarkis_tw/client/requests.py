@@ -24,7 +24,7 @@ from diarkis_tw.errors import (
 )
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.message import Response
-from diarkis_tw.wire.value import decode_error
+from diarkis_tw.wire.value import Payload, decode_error
 
 ID_MAX: Final = 65535
 
@@ -32,7 +32,7 @@ ID_MAX: Final = 65535
 class _Waiting:
     __slots__ = ("answer", "timer")
 
-    def __init__(self, answer: Deferred[bytes], timer: IDelayedCall) -> None:
+    def __init__(self, answer: Deferred[Payload], timer: IDelayedCall) -> None:
         self.answer = answer
         self.timer = timer
 
@@ -56,7 +56,7 @@ class PendingRequests:
     def __contains__(self, request_id: int) -> bool:
         return request_id in self._waiting
 
-    def begin(self, what: str, timeout: Seconds) -> tuple[int, Deferred[bytes]]:
+    def begin(self, what: str, timeout: Seconds) -> tuple[int, Deferred[Payload]]:
         """
         Reserve an id.
 
@@ -71,10 +71,10 @@ class PendingRequests:
         def timed_out() -> None:
             self.fail(request_id, RequestTimeout(f"no answer to {what} within {timeout:g} s"))
 
-        def cancelled(_: Deferred[bytes]) -> None:
+        def cancelled(_: Deferred[Payload]) -> None:
             self._forget(request_id)
 
-        answer: Deferred[bytes] = Deferred(cancelled)
+        answer: Deferred[Payload] = Deferred(cancelled)
         self._waiting[request_id] = _Waiting(answer, self._clock.callLater(timeout, timed_out))
         return request_id, answer
 
@@ -126,7 +126,7 @@ class PendingRequests:
                 self._last_id = candidate
                 return candidate
 
-    def _forget(self, request_id: int) -> Deferred[bytes] | None:
+    def _forget(self, request_id: int) -> Deferred[Payload] | None:
         waiting = self._waiting.pop(request_id, None)
         if waiting is None:
             return None

@@ -1,124 +1,33 @@
 """
 The client's end of a TCP connection.
-
-States::
-
-    ===========  =================================================================
-    IDLE         until connect
-    CONNECTING   the socket connects
-    GREETED      HELLO was sent; ACCEPT or TERMINATE may come, nothing else
-    OPEN         sealed DATA and CLOSE may come, and TERMINATE
-    CLOSED       nothing is read, sent or reported any more
-    ===========  =================================================================
-
-Rules:
-
-  - CONNECTING and GREETED together last L{HANDSHAKE_TIMEOUT} at most.
-  - Whoever does not prove the session's keys is refused: an ACCEPT that does not
-    open, a record that does not, a record that may not come: PROTOCOL.
-  - An offer of forward secrecy must be taken, and none comes without an offer: a
-    key that is not asked for or missing is somebody else's work.
-  - Packet numbers count DATA and CLOSE per direction. The last legal one is that
-    of the CLOSE that says REKEY.
 """
 
-import typing
 from collections.abc import Callable
-from enum import Enum
-from typing import Final, cast
+from typing import cast
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import (
     IAddress,
     IConnector,
-    IDelayedCall,
-    IProtocolFactory,
-    IPushProducer,
     IReactorTCP,
     IReactorTime,
 )
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from diarkis_tw.client.endpoint import Endpoint
-from diarkis_tw.client.tls import ClientTls, tls_fault
-from diarkis_tw.client.transport import TransportEvents
-from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
+from diarkis_tw.client.records import SealedRecords
+from diarkis_tw.client.stream import RECEIVE_MAX_BYTES, Congestion, StreamTransport
+from diarkis_tw.client.tls import ClientTls
+from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
-from diarkis_tw.units import Seconds
-from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT, TAG_SIZE, AeadCache, Cipher
-from diarkis_tw.wire.ephemeral import public_key, shared_secret
-from diarkis_tw.wire.handshake import (
-    ACCEPT_BODY_SIZE,
-    HELLO_BODY_SIZE,
-    NO_NONCE,
-    Hello,
-    Terms,
-    decode_accept,
-    decode_close,
-    decode_terminate,
-    encode_close,
-    encode_hello,
-    open_accept_terms,
-)
-from diarkis_tw.wire.keys import (
-    EPHEMERAL_SIZE,
-    FLAG_ENCRYPTED,
-    FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
-    NONCE_SIZE,
-    HandshakeContext,
-    TransportId,
-    accept_key,
-    connection_keys,
-    connection_secret,
-)
-from diarkis_tw.wire.record import RecordReader, RecordType, record_header
-
-HANDSHAKE_TIMEOUT: Final[Seconds] = 5.0
-"""A server waits as long for a HELLO."""
-
-FLUSH_TIMEOUT: Final[Seconds] = 2.0
-"""How long the last bytes may take to leave before the socket is just closed."""
-
-RECEIVE_MAX_BYTES: Final = 1024 * 1024
-"""Longest body of a record from the server; sixteen times the longest payload that
-a server sends by default, and what a hostile one can make the client hold."""
-
-UNSENT_MAX_BYTES: Final = 1024 * 1024
-"""Bytes that may wait for a network that does not take them. Beyond Twisted's own
-buffer mark of 64 KiB, from which unreliable messages are dropped."""
+from diarkis_tw.net.stream_transport import StreamTransport as Wire
+from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT
+from diarkis_tw.wire.handshake import ACCEPT_BODY_SIZE, Terms
+from diarkis_tw.wire.keys import TransportId
+from diarkis_tw.wire.record import RecordReader, record_header
 
 
-class _State(Enum):
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    GREETED = "greeted"
-    OPEN = "open"
-    CLOSED = "closed"
-
-
-class _Wire(typing.Protocol):
-    """
-    What is used of Twisted's TCP transport: two of its interfaces at once.
-    """
-
-    def write(self, data: bytes) -> None: ...
-
-    def loseConnection(self) -> None: ...
-
-    def abortConnection(self) -> None: ...
-
-    def setTcpNoDelay(self, enabled: bool) -> None: ...
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
-
-    def unregisterProducer(self) -> None: ...
-
-
-class TcpTransport:
+class TcpTransport(StreamTransport):
     """
     A L{diarkis_tw.client.transport.Transport} over TCP records.
     """
@@ -134,111 +43,25 @@ class TcpTransport:
         number_limit: int = STREAM_NUMBER_LIMIT,
     ) -> None:
         """
-        @param reactor: makes the connection.
-        @param clock: measures time-outs; in life the same object.
-        @param random: C{os.urandom}, or a test's.
-        @param forward_secrecy: offer an X25519 exchange.
-        @param tls: whom to trust if the endpoint wants TLS; L{None} = the system's
-            authorities.
-        @param number_limit: packet number of a CLOSE for REKEY.
+        @param reactor: see L{StreamTransport}.
+        @param clock: see L{StreamTransport}.
+        @param random: see L{SealedRecords}.
+        @param forward_secrecy: see L{SealedRecords}.
+        @param tls: see L{StreamTransport}.
+        @param number_limit: see L{SealedRecords}.
         """
-        self._reactor = reactor
-        self._clock = clock
-        self._random = random
-        self._forward_secrecy = forward_secrecy
-        self._tls = tls or ClientTls()
-        self._number_limit = number_limit
-        self._state = _State.IDLE
-        self._reader = RecordReader(ACCEPT_BODY_SIZE)
-        self._send_number = 0
-        self._receive_number = 0
-        self._congested = False
-        self._unsent = 0
-        self._timer: IDelayedCall | None = None
-        self._connector: IConnector | None = None
-        self._wire: _Wire | None = None
-        self._waiting: list[Deferred[None]] = []
-
-    def connect(self, endpoint: Endpoint, events: TransportEvents) -> None:
-        """
-        See L{diarkis_tw.client.transport.Transport.connect}.
-        """
-        self._endpoint = endpoint
-        self._events = events
-        self._state = _State.CONNECTING
-        self._timer = self._clock.callLater(HANDSHAKE_TIMEOUT, self._handshake_timed_out)
-        factory: IProtocolFactory = _Factory(self)
-        if endpoint.tls:
-            factory = self._tls.wrap(factory, endpoint.host, self._clock)
-        self._connector = self._reactor.connectTCP(
-            endpoint.host, endpoint.port, cast(ClientFactory, factory), timeout=HANDSHAKE_TIMEOUT
+        self._records = SealedRecords(
+            TransportId.TCP,
+            record_header,
+            random,
+            forward_secrecy=forward_secrecy,
+            number_limit=number_limit,
         )
+        super().__init__(reactor, clock, self._records, tls)
+        self._reader = RecordReader(ACCEPT_BODY_SIZE)
 
-    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
-        """
-        See L{diarkis_tw.client.transport.Transport.send}.
-        """
-        if self._state is not _State.OPEN:
-            return False
-        if self._congested:
-            if not reliable or self._unsent + len(message) > UNSENT_MAX_BYTES:
-                return False
-            self._unsent += len(message)
-        self._send_sealed(RecordType.DATA, message)
-        if self._send_number >= self._number_limit:
-            self._end(CloseCode.REKEY, "the packet numbers are used up")
-        return True
-
-    def timeout(self) -> None:
-        """
-        See L{diarkis_tw.client.transport.Transport.timeout}.
-        """
-
-    def drained(self) -> Deferred[None]:
-        """
-        See L{diarkis_tw.client.transport.Transport.drained}.
-        """
-        return succeed(None)
-
-    def close(self, code: CloseCode) -> Deferred[None]:
-        """
-        See L{diarkis_tw.client.transport.Transport.close}.
-        """
-        if self._state is not _State.CLOSED:
-            if self._state is _State.OPEN:
-                self._send_sealed(RecordType.CLOSE, encode_close(code, ""))
-            self._shut()
-        gone: Deferred[None] = Deferred()
-        if self._wire is None:
-            gone.callback(None)
-        else:
-            self._waiting.append(gone)
-        return gone
-
-    # What the protocol below tells
-
-    def connection_made(self, wire: _Wire) -> None:
-        """
-        The socket is connected: greet.
-
-        @param wire: it.
-        """
-        self._wire = wire
-        wire.setTcpNoDelay(True)
-        wire.registerProducer(_Congestion(self), True)
-        self._state = _State.GREETED
-        self._nonce = self._random(NONCE_SIZE)
-        self._flags = FLAG_ENCRYPTED if self._endpoint.encryption else 0
-        self._private = b""
-        ephemeral = NO_EPHEMERAL
-        if self._forward_secrecy:
-            self._flags |= FLAG_EPHEMERAL
-            self._private = self._random(EPHEMERAL_SIZE)
-            ephemeral = public_key(self._private)
-        keys = self._endpoint.keys
-        self._hello = Hello(PROTOCOL_VERSION, self._flags, keys.sid, self._nonce, ephemeral)
-        header = record_header(RecordType.HELLO, HELLO_BODY_SIZE)
-        wire.write(header + encode_hello(header, self._hello, keys.hello_key()))
+    def _make_factory(self, endpoint: Endpoint) -> ClientFactory:
+        return _Factory(self)
 
     def bytes_received(self, data: bytes) -> None:
         """
@@ -246,174 +69,52 @@ class TcpTransport:
 
         @param data: any bytes at all.
         """
-        if self._state is _State.CLOSED:
+        if self.is_closed():
             return
         try:
             self._reader.feed(data)
             while (record := self._reader.next()) is not None:
-                self._record_received(*record)
-                if self._over():
+                heard = self._records.receive(*record)
+                if isinstance(heard, Terms):
+                    self._reader.limit = RECEIVE_MAX_BYTES
+                self.heard(heard)
+                if self.is_closed():
                     return
         except RemoteProtocolError as error:
-            self._end(error.code, str(error))
-
-    def connection_lost(self, reason: str, code: CloseCode | None = None) -> None:
-        """
-        The socket is gone, or never was.
-
-        @param reason: for people.
-        @param code: if it is more than a loss.
-        """
-        self._wire = None
-        self._connector = None
-        self._stop_timer()
-        self._leave(code, reason)
-        waiting, self._waiting = self._waiting, []
-        for gone in waiting:
-            gone.callback(None)
-
-    def congested(self, value: bool) -> None:
-        """
-        The write buffer rose above its mark, or is empty again.
-
-        @param value: which of the two.
-        """
-        # Twisted says so again with each write; only a change starts the count anew.
-        if value is not self._congested:
-            self._congested = value
-            self._unsent = 0
-
-    # Records
-
-    def _record_received(self, type: int, header: bytes, body: bytes) -> None:
-        if type == RecordType.TERMINATE:
-            nonce, code = decode_terminate(body)
-            if nonce not in (self._nonce, NO_NONCE):
-                raise RemoteProtocolError("a TERMINATE for somebody else")
-            self._leave(code, "the server terminated the connection")
-        elif self._state is _State.GREETED:
-            if type != RecordType.ACCEPT:
-                raise RemoteProtocolError(f"record type {type} instead of ACCEPT")
-            self._accepted(header, body)
-        elif type == RecordType.DATA:
-            message = self._open(header, body)
-            if self._receive_number > self._number_limit:
-                raise RemoteProtocolError("the server did not renew its keys in time")
-            self._events.message_received(message)
-        elif type == RecordType.CLOSE:
-            code, reason = decode_close(self._open(header, body))
-            self._leave(code, reason)
-        else:
-            raise RemoteProtocolError(f"record type {type}")
-
-    def _accepted(self, header: bytes, body: bytes) -> None:
-        server_nonce, server_ephemeral, _ = decode_accept(body)
-        if (server_ephemeral != NO_EPHEMERAL) != self._forward_secrecy:
-            raise RemoteProtocolError("forward secrecy was not answered as offered")
-        shared = b""
-        if self._forward_secrecy:
-            found = shared_secret(self._private, server_ephemeral)
-            if found is None:
-                raise RemoteProtocolError("the server's ephemeral key gives no secret")
-            shared = found
-        context = HandshakeContext(
-            self._hello.version,
-            self._hello.flags,
-            TransportId.TCP,
-            self._nonce,
-            server_nonce,
-            self._hello.client_ephemeral,
-            server_ephemeral,
-        )
-        secret = connection_secret(self._endpoint.keys.master(), shared)
-        terms = open_accept_terms(header, body, accept_key(secret, context))
-        if terms is None:
-            raise RemoteProtocolError("the server does not have the keys of this session")
-        self._become_open(terms, secret, context)
-
-    def _become_open(self, terms: Terms, secret: bytes, context: HandshakeContext) -> None:
-        self._private = b""
-        keys = connection_keys(secret, context)
-        cache = AeadCache(4)
-        encrypted = self._endpoint.encryption
-        self._sealer = Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache)
-        self._opener = Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache)
-        self._reader.limit = RECEIVE_MAX_BYTES
-        self._state = _State.OPEN
-        self._stop_timer()
-        self._events.connected(terms)
-
-    def _open(self, header: bytes, body: bytes) -> bytes:
-        plaintext = self._opener.open(self._receive_number, header, body)
-        if plaintext is None:
-            raise RemoteProtocolError("a record is not the server's")
-        self._receive_number += 1
-        return plaintext
-
-    def _send_sealed(self, type: RecordType, plaintext: bytes) -> None:
-        header = record_header(type, len(plaintext) + TAG_SIZE)
-        sealed = self._sealer.seal(self._send_number, header, plaintext)
-        self._send_number += 1
-        if self._wire is not None:
-            self._wire.write(header + sealed)
-
-    # Endings
-
-    def _handshake_timed_out(self) -> None:
-        missing = "connection" if self._state is _State.CONNECTING else "answer to HELLO"
-        self._leave(None, f"no {missing} within {HANDSHAKE_TIMEOUT:g} s")
-
-    def _end(self, code: CloseCode, reason: str) -> None:
-        """
-        End from this side, and report it as if the server had.
-        """
-        if self._state is _State.OPEN:
-            self._send_sealed(RecordType.CLOSE, encode_close(code, reason))
-        self._leave(code, reason)
-
-    def _leave(self, code: CloseCode | None, reason: str) -> None:
-        if self._state is not _State.CLOSED:
-            self._shut()
-            self._events.closed(code, reason)
-
-    def _shut(self) -> None:
-        self._state = _State.CLOSED
-        self._stop_timer()
-        if self._wire is not None:
-            # A registered producer would keep loseConnection from finishing.
-            self._wire.unregisterProducer()
-            self._wire.loseConnection()
-            self._timer = self._clock.callLater(FLUSH_TIMEOUT, self._wire.abortConnection)
-        elif self._connector is not None:
-            self._connector.disconnect()
-
-    def _over(self) -> bool:
-        return self._state is _State.CLOSED
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+            self.leave(error.code, str(error))
 
 
 class _Protocol(Protocol):
+    """
+    A L{diarkis_tw.client.stream.Socket}.
+    """
+
     def __init__(self, transport: TcpTransport) -> None:
         self._owner = transport
 
     def connectionMade(self) -> None:
-        self._owner.connection_made(cast(_Wire, self.transport))
+        self._wire = cast(Wire, self.transport)
+        self._wire.setTcpNoDelay(True)
+        self._wire.registerProducer(Congestion(self._owner), True)
+        self._owner.connected(self)
+        self._owner.greet()
 
     def dataReceived(self, data: bytes) -> None:
         self._owner.bytes_received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        fault = tls_fault(reason.value)
-        if fault is not None:
-            self._owner.connection_lost(fault, CloseCode.PROTOCOL)
-        elif reason.check(ConnectionDone):
-            self._owner.connection_lost("the server closed the connection")
-        else:
-            self._owner.connection_lost(f"connection lost: {reason.getErrorMessage()}")
+        self._owner.socket_lost(reason)
+
+    def say(self, words: bytes) -> None:
+        self._wire.write(words)
+
+    def finish(self, code: CloseCode, reason: str) -> None:
+        # A registered producer would keep loseConnection from finishing.
+        self._wire.unregisterProducer()
+        self._wire.loseConnection()
+
+    def abort(self) -> None:
+        self._wire.abortConnection()
 
 
 class _Factory(ClientFactory):
@@ -426,28 +127,4 @@ class _Factory(ClientFactory):
         return _Protocol(self._owner)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if reason.check(ConnectionRefusedError):
-            self._owner.connection_lost("connection refused")
-        else:
-            self._owner.connection_lost(f"cannot connect: {reason.getErrorMessage()}")
-
-
-@implementer(IPushProducer)
-class _Congestion:
-    """
-    Listens to the write buffer's marks; nothing is really produced here.
-    """
-
-    def __init__(self, transport: TcpTransport) -> None:
-        self._owner = transport
-
-    def pauseProducing(self) -> None:
-        self._owner.congested(True)
-
-    def resumeProducing(self) -> None:
-        self._owner.congested(False)
-
-    def stopProducing(self) -> None:
-        """
-        The connection is over, which its protocol is told too.
-        """
+        self._owner.connecting_failed(reason)

@@ -1,5 +1,6 @@
 """
-The seam between the client and its transports.
+The seam between the client and its transports. What a message looks like on the
+wire is the transport's affair.
 
 Rules:
 
@@ -19,6 +20,7 @@ from diarkis_tw.client.endpoint import Endpoint
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.handshake import Terms
+from diarkis_tw.wire.message import Push, Request, Response
 
 
 class TransportEvents(Protocol):
@@ -33,11 +35,11 @@ class TransportEvents(Protocol):
         @param terms: what it granted.
         """
 
-    def message_received(self, message: bytes) -> None:
+    def message_received(self, message: Response | Push) -> None:
         """
         A message came, authentic and complete.
 
-        @param message: see L{diarkis_tw.wire.message}.
+        @param message: what it says.
         """
 
     def reconnected(self, terms: Terms, discarded: int) -> None:
@@ -65,6 +67,13 @@ class Transport(Protocol):
     One connection to a server.
     """
 
+    @property
+    def is_text(self) -> bool:
+        """
+        Whether messages are JSON texts. Built-in commands then carry values where
+        they have packed bytes otherwise.
+        """
+
     def connect(self, endpoint: Endpoint, events: TransportEvents) -> None:
         """
         Begin to connect.
@@ -73,11 +82,11 @@ class Transport(Protocol):
         @param events: what to call.
         """
 
-    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
+    def send(self, request: Request, reliable: bool, channel: int = 0) -> bool:
         """
         Send one message.
 
-        @param message: see L{diarkis_tw.wire.message}.
+        @param request: what to say.
         @param reliable: whether it has to arrive; streams deliver everything,
             but drop an unreliable one rather than buffer it for a slow network.
         @param channel: 0..7; reliable messages arrive in order within each. Streams
@@ -85,8 +94,9 @@ class Transport(Protocol):
         @return: false if it was refused because too much waits to be sent, or
             there is no connection.
 
-        @raise LocalProtocolError: the message is too large for any server, or an
-            unreliable one for a packet.
+        @raise LocalProtocolError: a number is out of range, the value cannot be
+            written, the message is too large for any server, or an unreliable one
+            for a packet.
         """
 
     def timeout(self) -> Seconds | None:

@@ -23,28 +23,23 @@ States and rules::
     the restart of a server shows, and L{TransportEvents.reconnected} what of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, cast
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
-    IHostResolution,
-    IReactorPluggableNameResolver,
     IReactorTime,
     IReactorUDP,
-    IResolutionReceiver,
     IUDPTransport,
 )
 from twisted.internet.protocol import DatagramProtocol
-from zope.interface import implementer
 
 from diarkis_tw.client.endpoint import Endpoint
+from diarkis_tw.client.name_lookup import look_up
 from diarkis_tw.client.transport import TransportEvents
 from diarkis_tw.client.udp_handshake import Accepted, Greeting, UdpHandshake
 from diarkis_tw.client.udp_probe import Probe
@@ -54,7 +49,7 @@ from diarkis_tw.net.datagram_socket import tune
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, Limits, State
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, Seconds, microseconds
-from diarkis_tw.wire.cipher import AeadCache, Cipher
+from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.datagram import (
     ACCEPT_BYTE,
     COOKIE_BYTE,
@@ -63,6 +58,7 @@ from diarkis_tw.wire.datagram import (
     TERMINATE_BYTE,
     server_datagram_kind,
 )
+from diarkis_tw.wire.message import Request, decode_server_message
 from diarkis_tw.wire.packet import DATA_BYTE
 from diarkis_tw.wire.reset import matches_reset
 
@@ -104,6 +100,8 @@ class UdpTransport:
     @ivar unsent: datagrams that the system did not take.
     """
 
+    is_text = False
+
     def __init__(
         self,
         reactor: IReactorUDP,
@@ -144,21 +142,15 @@ class UdpTransport:
         self._events = events
         self._state = _State.LOOKING
         self._time_limit = self._clock.callLater(HANDSHAKE_TIMEOUT, self._handshake_timed_out)
-        host = endpoint.host
-        if isIPAddress(host) or isIPv6Address(host):
-            self._found(host)
-        else:
-            resolver = IReactorPluggableNameResolver(self._reactor).nameResolver
-            receiver = cast(IResolutionReceiver, _Lookup(self._looked_up))
-            resolver.resolveHostName(receiver, host, endpoint.port, transportSemantics="UDP")
+        look_up(self._reactor, endpoint.host, endpoint.port, self._looked_up)
 
-    def send(self, message: bytes, reliable: bool, channel: int = 0) -> bool:
+    def send(self, request: Request, reliable: bool, channel: int = 0) -> bool:
         """
         See L{diarkis_tw.client.transport.Transport.send}.
         """
         if self._state is not _State.OPEN:
             return False
-        sent = self._connection.send(message, reliable, channel, self._now())
+        sent = self._connection.send(request.encode(), reliable, channel, self._now())
         self._flush_soon()
         return sent
 
@@ -186,10 +178,7 @@ class UdpTransport:
         See L{diarkis_tw.client.transport.Transport.close}.
         """
         if self._state is _State.OPEN:
-            now = self._now()
-            self._linger()
-            self._connection.close(code, now)
-            self._turn(now)
+            self._close_connection(code, self._now())
         elif self._state is not _State.ENDING:
             self._shut()
         gone: Deferred[None] = Deferred()
@@ -236,18 +225,12 @@ class UdpTransport:
 
     # Greeting
 
-    def _looked_up(self, addresses: Sequence[IAddress]) -> None:
+    def _looked_up(self, host: str | None) -> None:
         if self._state is not _State.LOOKING:
             return
-        # Servers bind IPv4 unless told otherwise, whatever else the name has.
-        for kind in (IPv4Address, IPv6Address):
-            for address in addresses:
-                if isinstance(address, kind):
-                    self._found(address.host)
-                    return
-        self._leave(None, f"there is no host of the name {self._endpoint.host}")
-
-    def _found(self, host: str) -> None:
+        if host is None:
+            self._leave(None, f"there is no host of the name {self._endpoint.host}")
+            return
         interface = "::" if isIPv6Address(host) else ""
         protocol = _Protocol(self)
         try:
@@ -291,7 +274,7 @@ class UdpTransport:
             return None
 
     def _become_open(self, accepted: Accepted, now: int) -> None:
-        terms, keys = accepted.terms, accepted.keys
+        terms = accepted.terms
         limits = Limits(
             mtu=terms.mtu,
             window=terms.window,
@@ -300,14 +283,13 @@ class UdpTransport:
             ack_delay=terms.ack_delay * 1000,
             max_message_size=MESSAGE_MAX_BYTES,
         )
-        encrypted = self._endpoint.encryption
-        cache = AeadCache(4)
+        opener, sealer = accepted.agreement.ciphers(self._endpoint.encryption, AeadCache(4))
         self._connection = Connection(
             limits,
             terms.cid,
             True,
-            Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache),
-            Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache),
+            opener,
+            sealer,
             ReassemblyBudget(REASSEMBLY_MAX_BYTES),
             now,
             accepted.round_trip,
@@ -331,13 +313,22 @@ class UdpTransport:
             for message, _ in delivered:
                 if self._state is not _State.OPEN:
                     break
-                self._events.message_received(message)
+                self._message_received(message, now)
             self._flush_soon()
         elif matches_reset(datagram, self._reset_token):
             self._leave(CloseCode.UNKNOWN, "the server does not know the connection any more")
         else:
             self._probe.refused(datagram, now)
             self._flush_soon()
+
+    def _message_received(self, message: bytes, now: int) -> None:
+        try:
+            found = decode_server_message(message)
+        except RemoteProtocolError as error:
+            self._close_connection(error.code, now)
+            self._events.closed(error.code, str(error))
+        else:
+            self._events.message_received(found)
 
     def _probe_answered(self, kind: int, datagram: bytes) -> None:
         now = self._now()
@@ -463,6 +454,11 @@ class UdpTransport:
         if is_news:
             self._events.closed(code, reason)
 
+    def _close_connection(self, code: CloseCode, now: int) -> None:
+        self._linger()
+        self._connection.close(code, now)
+        self._turn(now)
+
     def _linger(self) -> None:
         if self._state is not _State.ENDING:
             self._state = _State.ENDING
@@ -499,31 +495,3 @@ class _Protocol(DatagramProtocol):
 
     def stopProtocol(self) -> None:
         self._owner.stopped()
-
-
-@implementer(IResolutionReceiver)
-class _Lookup:
-    """
-    Collects the addresses of a name.
-    """
-
-    def __init__(self, done: Callable[[Sequence[IAddress]], None]) -> None:
-        self._done = done
-        self._addresses: list[IAddress] = []
-
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """
-        See L{IResolutionReceiver.resolutionBegan}.
-        """
-
-    def addressResolved(self, address: IAddress) -> None:
-        """
-        See L{IResolutionReceiver.addressResolved}.
-        """
-        self._addresses.append(address)
-
-    def resolutionComplete(self) -> None:
-        """
-        See L{IResolutionReceiver.resolutionComplete}.
-        """
-        self._done(self._addresses)

@@ -4,7 +4,7 @@ microseconds, and datagrams go out.
 
 Rules:
 
-  - Nonce and ephemeral key are drawn once; every repetition of HELLO has the same.
+  - Every repetition of HELLO makes the same offer.
   - A COOKIE stands in every HELLO after it, until a later one takes its place.
   - An ACCEPT is the server's if it opens. One that does not, or has an ephemeral
     key that was not asked for, or none, or one that gives no secret, is dropped:
@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from diarkis_tw.client.endpoint import Endpoint
-from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
+from diarkis_tw.client.offer import Agreement, Offer
+from diarkis_tw.constants import CloseCode
+from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.units import MICROSECONDS_PER_SECOND
 from diarkis_tw.wire.datagram_handshake import (
     NO_COOKIE,
@@ -27,21 +29,8 @@ from diarkis_tw.wire.datagram_handshake import (
     encode_hello,
     open_accept_terms,
 )
-from diarkis_tw.wire.ephemeral import public_key, shared_secret
-from diarkis_tw.wire.handshake import Hello, Terms
-from diarkis_tw.wire.keys import (
-    EPHEMERAL_SIZE,
-    FLAG_ENCRYPTED,
-    FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
-    NONCE_SIZE,
-    ConnectionKeys,
-    HandshakeContext,
-    TransportId,
-    accept_key,
-    connection_keys,
-    connection_secret,
-)
+from diarkis_tw.wire.handshake import Terms
+from diarkis_tw.wire.keys import TransportId
 
 PAUSES: Final = tuple(MICROSECONDS_PER_SECOND * n // 4 for n in (1, 2, 4))
 """Between a HELLO and the next, the last one again and again."""
@@ -53,12 +42,12 @@ class Accepted:
     What an ACCEPT gives.
 
     @ivar terms: what the server grants.
-    @ivar keys: of both directions.
+    @ivar agreement: has the keys of both directions.
     @ivar round_trip: a first measurement, in microseconds, at least 1.
     """
 
     terms: Terms
-    keys: ConnectionKeys
+    agreement: Agreement
     round_trip: int
 
 
@@ -75,16 +64,7 @@ class UdpHandshake:
         @param random: C{os.urandom}, or a test's.
         @param forward_secrecy: offer an X25519 exchange.
         """
-        keys = endpoint.keys
-        self._master = keys.master()
-        self._hello_key = keys.hello_key()
-        self._private = random(EPHEMERAL_SIZE) if forward_secrecy else b""
-        flags = FLAG_ENCRYPTED if endpoint.encryption else 0
-        ephemeral = NO_EPHEMERAL
-        if forward_secrecy:
-            flags |= FLAG_EPHEMERAL
-            ephemeral = public_key(self._private)
-        self._hello = Hello(PROTOCOL_VERSION, flags, keys.sid, random(NONCE_SIZE), ephemeral)
+        self._offer = Offer(endpoint, TransportId.UDP, random, forward_secrecy)
         self.restart()
 
     def restart(self) -> None:
@@ -105,7 +85,7 @@ class UdpHandshake:
                 self._first_hello = now
         elif self._first_with_cookie is None:
             self._first_with_cookie = now
-        return encode_hello(self._hello, self._cookie, self._hello_key)
+        return encode_hello(self._offer.hello, self._cookie, self._offer.hello_key)
 
     def cookie(self, datagram: bytes, now: int) -> bool:
         """
@@ -115,7 +95,7 @@ class UdpHandshake:
         @return: whether it is the first, which is answered at once.
         """
         nonce, cookie = decode_cookie(datagram)
-        if nonce != self._hello.client_nonce or self._first_hello is None:
+        if nonce != self._offer.hello.client_nonce or self._first_hello is None:
             return False
         is_first = self._cookie == NO_COOKIE
         self._cookie = cookie
@@ -132,29 +112,17 @@ class UdpHandshake:
 
         @raise RemoteProtocolError: it is the server's, but its terms are illegal.
         """
-        hello = self._hello
         nonce_half, server_nonce, server_ephemeral = decode_accept(datagram)
-        if nonce_half != hello.client_nonce[: len(nonce_half)]:
+        if nonce_half != self._offer.hello.client_nonce[: len(nonce_half)]:
             return None
-        if (server_ephemeral == NO_EPHEMERAL) != (hello.client_ephemeral == NO_EPHEMERAL):
+        try:
+            agreement = self._offer.answered(server_nonce, server_ephemeral)
+        except RemoteProtocolError:
             return None
-        shared = shared_secret(self._private, server_ephemeral) if self._private else b""
-        if shared is None:
-            return None
-        context = HandshakeContext(
-            hello.version,
-            hello.flags,
-            TransportId.UDP,
-            hello.client_nonce,
-            server_nonce,
-            hello.client_ephemeral,
-            server_ephemeral,
-        )
-        secret = connection_secret(self._master, shared)
-        terms = open_accept_terms(datagram, accept_key(secret, context))
+        terms = open_accept_terms(datagram, agreement.accept_key())
         if terms is None:
             return None
-        return Accepted(terms, connection_keys(secret, context), self._round_trip(now))
+        return Accepted(terms, agreement, self._round_trip(now))
 
     def terminate(self, datagram: bytes) -> CloseCode | None:
         """
@@ -164,7 +132,7 @@ class UdpHandshake:
         @return: its code; L{None} if it is for somebody else.
         """
         nonce, code = decode_terminate(datagram)
-        return code if nonce == self._hello.client_nonce else None
+        return code if nonce == self._offer.hello.client_nonce else None
 
     def _round_trip(self, now: int) -> int:
         # A HELLO that was lost makes its exchange look long; rarely both are hit. Taken

@@ -23,7 +23,7 @@ from diarkis_tw.errors import ConfigError
 BUILT: Final[Mapping[str, bool]] = {
     "UDP": True,
     "TCP": True,
-    "WS": False,
+    "WS": True,
     "HTTP": True,
     "CONNECTOR": False,
     "TLS": True,

@@ -37,6 +37,7 @@ _WITH_ENDPOINT_API: Final = ("udp", "tcp", "ws")
 
 EMBEDDED: Final[Mapping[str, Mapping[str, object]]] = {
     "TCP": {"noDelay": True},
+    "WS": {"noDelay": True},
     "UDP": {},
     "HTTP": {},
     "app": {"module": "diarkis_tw.demo"},

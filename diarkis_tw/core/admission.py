@@ -10,6 +10,9 @@ The checks, in this order, and the code of a refusal::
     node state          TAKEN, SERVER_OFFLINE: for users who are new
     all-zero secret     PROTOCOL
 
+Of JSON WebSocket, whose messages are not sealed, only sid and proof and the node
+state are looked at.
+
 See C{docs/protocol.md}, "Session and keys".
 """
 
@@ -24,10 +27,12 @@ from diarkis_tw.core.users import Users
 from diarkis_tw.units import Seconds, milliseconds
 from diarkis_tw.wire.ephemeral import public_key, shared_secret
 from diarkis_tw.wire.handshake import Hello, Terms, encode_accept, verify_hello
+from diarkis_tw.wire.json_message import JsonAuth, verify_auth
 from diarkis_tw.wire.keys import (
     FLAG_ENCRYPTED,
     FLAG_EPHEMERAL,
     NO_EPHEMERAL,
+    NONCE_SIZE,
     ConnectionKeys,
     HandshakeContext,
     TransportId,
@@ -135,17 +140,17 @@ class Admission:
         """
         if hello.version != PROTOCOL_VERSION:
             return CloseCode.VERSION
-        user = self._users.find_sid(hello.sid)
-        if user is None or not verify(user.keys.hello_key()):
+        user = self._recognise(hello.sid, verify)
+        if user is None:
             return CloseCode.UNKNOWN
         if bool(hello.flags & FLAG_ENCRYPTED) != self._encryption:
             return CloseCode.ENCRYPTION
         if ephemeral_required and not hello.flags & FLAG_EPHEMERAL:
             return CloseCode.FORWARD_SECRECY
-        refusal = self._node.refusal()
-        if refusal is not None and user.state is UserState.PENDING:
+        refusal = self._refusal(user)
+        if refusal is not None:
             return refusal
-        server_nonce = self._random_bytes(16)
+        server_nonce = self.nonce()
         shared = b""
         client_ephemeral = server_ephemeral = NO_EPHEMERAL
         if hello.flags & FLAG_EPHEMERAL:
@@ -173,6 +178,32 @@ class Admission:
             server_ephemeral,
             accept_key(secret, context),
         )
+
+    def admit_json(self, auth: JsonAuth, server_nonce: bytes) -> User | CloseCode:
+        """
+        Check an auth of JSON WebSocket.
+
+        @param server_nonce: of the hello that it answers.
+        @return: the refusal's code if the client may not come in.
+        """
+        user = self._recognise(auth.sid, lambda key: verify_auth(auth, server_nonce, key))
+        if user is None:
+            return CloseCode.UNKNOWN
+        refusal = self._refusal(user)
+        return user if refusal is None else refusal
+
+    def nonce(self) -> bytes:
+        """
+        A fresh server nonce.
+        """
+        return self._random_bytes(NONCE_SIZE)
+
+    def _recognise(self, sid: bytes, verify: Callable[[bytes], bool]) -> User | None:
+        user = self._users.find_sid(sid)
+        return None if user is None or not verify(user.keys.hello_key()) else user
+
+    def _refusal(self, user: User) -> CloseCode | None:
+        return self._node.refusal() if user.state is UserState.PENDING else None
 
 
 def keep_alive_interval(ttl: Seconds) -> int:

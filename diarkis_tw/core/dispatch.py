@@ -11,12 +11,17 @@ Rules:
   - A request with an id is answered exactly once with that id: by the first
     answer, else at the end of its chain by OK and an empty body. Further
     answers go out with id 0.
+  - A command that came as JSON goes to the handlers of C{handle_ws_command}, who
+    get a mapping: bytes as C{{"base64": "..."}}, no payload as an empty one. Where
+    there are none it goes to those of C{handle_command}, who get bytes: a value as
+    its MessagePack. What MessagePack cannot say is BAD 1001.
   - A step that does not finish at once leaves a L{Turn}; the chain goes on when
     the turn is done.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -30,8 +35,10 @@ from diarkis_tw.core.background import as_deferred, call_safely
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.rate import RateLimit
 from diarkis_tw.core.registry import CommandRegistry, Step
-from diarkis_tw.core.request import Request
+from diarkis_tw.core.request import Request, TextRequest
 from diarkis_tw.errors import CommandError, LocalProtocolError
+from diarkis_tw.wire.json_text import BYTES_KEY
+from diarkis_tw.wire.value import encode_value
 
 if TYPE_CHECKING:
     from diarkis_tw.core.user import User
@@ -72,7 +79,17 @@ class Dispatcher:
         @return: False if a step has not finished; C{user.inbox.finished} is
             called when the chain has ended.
         """
-        steps = self._registry.chain(request.ver, request.cmd)
+        if request.__class__ is TextRequest:
+            try:
+                steps = self._steps_of_text(request)
+            except LocalProtocolError as unsayable:
+                self.refused += 1
+                code = int(ErrorCode.INVALID_PARAMETERS)
+                bad = {"code": code, "message": str(unsayable)}
+                self._answer(user, request, bad, Status.BAD)
+                return True
+        else:
+            steps = self._registry.chain(request.ver, request.cmd)
         if steps is None:
             self.unknown += 1
             message = f"unknown command ver {request.ver} cmd {request.cmd}"
@@ -91,6 +108,23 @@ class Dispatcher:
         elif not self._go(user, turn.request, turn.steps, turn.index):
             return
         user.inbox.finished()
+
+    def _steps_of_text(self, request: Request) -> tuple[Step, ...] | None:
+        """
+        The steps of a command that came as JSON; gives its body their form.
+
+        @raise LocalProtocolError: its value has no such form.
+        """
+        body = request.body
+        steps = self._registry.ws_chain(request.ver, request.cmd)
+        if steps is not None:
+            if not isinstance(body, Mapping):
+                request.body = {BYTES_KEY: b64encode(body).decode("ascii")} if body else {}
+            return steps
+        steps = self._registry.chain(request.ver, request.cmd)
+        if steps is not None and isinstance(body, Mapping):
+            request.body = encode_value(body)
+        return steps
 
     def _go(self, user: User, request: Request, steps: tuple[Step, ...], index: int) -> bool:
         ver = request.ver

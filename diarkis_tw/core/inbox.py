@@ -82,10 +82,19 @@ class Inbox:
         self.over_since: Seconds | None = None
         self.watched = False
 
-    def receive(self, ver: int, cmd: int, request_id: int, body: Body, reliable: bool) -> bool:
+    def receive(
+        self,
+        ver: int,
+        cmd: int,
+        request_id: int,
+        body: Body,
+        reliable: bool,
+        kind: type[Request] = Request,
+    ) -> bool:
         """
         Take one command from the user's connection.
 
+        @param kind: L{diarkis_tw.core.request.TextRequest} for what came as JSON.
         @return: False if the connection must not read on until its
             C{resume_reading} is called.
         """
@@ -96,10 +105,10 @@ class Inbox:
         if self.tokens < 0 and not self._pay(reliable):
             return True
         if self.running is not None:
-            return self._enqueue(Request(ver, cmd, request_id, body, reliable))
+            return self._enqueue(kind(ver, cmd, request_id, body, reliable))
         if self.closed:
             return False
-        request = self.running = Request(ver, cmd, request_id, body, reliable)
+        request = self.running = kind(ver, cmd, request_id, body, reliable)
         if self._dispatcher.run(self._user, request):
             self.running = None
             if self._queue:

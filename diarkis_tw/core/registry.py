@@ -5,6 +5,8 @@ Rules:
 
   - Handlers of one C{(ver, cmd)} run in order of registration, after the hooks.
   - Versions 0 and 1 are the server's own; the application has 2..255.
+  - Users of JSON WebSocket get the handlers of C{handle_ws} if a pair has any, else
+    those of C{handle}; all others get those of C{handle}.
   - Nothing is registered after start, so that chains are computed once.
   - A handler's form is recognised once, at registration, by the number of its
     parameters: C{f(ver, cmd, payload, user)} is done when it returns (or its
@@ -48,8 +50,10 @@ class CommandRegistry:
 
     def __init__(self) -> None:
         self._steps: dict[int, list[Step]] = {}
+        self._ws_steps: dict[int, list[Step]] = {}
         self._hooks: list[Step] = []
         self._chains: dict[int, tuple[Step, ...]] | None = None
+        self._ws_chains: dict[int, tuple[Step, ...]] = {}
 
     def handle(self, ver: int, cmd: int, handler: Handler) -> None:
         """
@@ -60,20 +64,31 @@ class CommandRegistry:
         @raise RegistrationError: a number out of range, a built-in version, a
             handler of another form, or the server has started.
         """
-        _check_pair(ver, cmd)
-        if ver in BUILTIN_VERSIONS:
-            raise RegistrationError(
-                f"command version {ver} belongs to the server; "
-                f"register {describe_callable(handler)} with a version from 2 to 255"
-            )
-        self._add(ver, cmd, _step(handler, 4, COMMAND_FORMS))
+        self._add(self._steps, _own_pair(ver, cmd, handler), _step(handler, 4, COMMAND_FORMS))
+
+    def handle_ws(self, ver: float, cmd: float, handler: Handler) -> None:
+        """
+        Register a handler of the application for users of JSON WebSocket, whose
+        payload is a mapping. Go: C{server.HandleWSCommand}.
+
+        @param ver: 2..255; 2 and 2.0 are the same.
+        @param cmd: 0..65535; likewise.
+        @raise RegistrationError: as for L{handle}.
+        """
+        pair = _own_pair(_integral(ver), _integral(cmd), handler)
+        self._add(self._ws_steps, pair, _step(handler, 4, COMMAND_FORMS))
 
     def handle_builtin(self, ver: int, cmd: int, handler: Handler) -> None:
         """
         Register a command of the server itself, in version 0 or 1.
         """
-        _check_pair(ver, cmd)
-        self._add(ver, cmd, _step(handler, 4, COMMAND_FORMS))
+        self._add(self._steps, _pair(ver, cmd), _step(handler, 4, COMMAND_FORMS))
+
+    def handle_ws_builtin(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        The same for users of JSON WebSocket.
+        """
+        self._add(self._ws_steps, _pair(ver, cmd), _step(handler, 4, COMMAND_FORMS))
 
     def hook(self, handler: Handler) -> None:
         """
@@ -93,13 +108,20 @@ class CommandRegistry:
 
         @raise RegistrationError: wrong form, or the server has started.
         """
-        self._add(0, Builtin.KEEP_ALIVE, _user_step(handler))
+        pair = _pair(0, Builtin.KEEP_ALIVE)
+        step = _user_step(handler)
+        self._add(self._steps, pair, step)
+        self._add(self._ws_steps, pair, step)
 
-    def is_duplicate(self, ver: int, cmd: int) -> bool:
+    def is_duplicate(self, ver: float, cmd: float) -> bool:
         """
-        Whether the pair has a handler. Go: C{server.IsCommandDuplicate}.
+        Whether the pair has a handler, of either kind.
+        Go: C{server.IsCommandDuplicate}.
+
+        @raise RegistrationError: a number out of range.
         """
-        return (ver << 16 | cmd) in self._steps
+        pair = _pair(_integral(ver), _integral(cmd))
+        return pair in self._steps or pair in self._ws_steps
 
     def freeze(self) -> None:
         """
@@ -107,6 +129,7 @@ class CommandRegistry:
         """
         hooks = tuple(self._hooks)
         self._chains = {pair: hooks + tuple(steps) for pair, steps in self._steps.items()}
+        self._ws_chains = {pair: hooks + tuple(steps) for pair, steps in self._ws_steps.items()}
 
     def chain(self, ver: int, cmd: int) -> tuple[Step, ...] | None:
         """
@@ -115,9 +138,15 @@ class CommandRegistry:
         chains = self._chains
         return None if chains is None else chains.get(ver << 16 | cmd)
 
-    def _add(self, ver: int, cmd: int, step: Step) -> None:
+    def ws_chain(self, ver: int, cmd: int) -> tuple[Step, ...] | None:
+        """
+        The hooks and handlers that take a mapping; L{None} if a pair has none.
+        """
+        return self._ws_chains.get(ver << 16 | cmd)
+
+    def _add(self, steps: dict[int, list[Step]], pair: int, step: Step) -> None:
         self._check_open(step.call, step.where)
-        self._steps.setdefault(ver << 16 | cmd, []).append(step)
+        steps.setdefault(pair, []).append(step)
 
     def _check_open(self, handler: Handler, where: str = "") -> None:
         if self._chains is not None:
@@ -127,12 +156,32 @@ class CommandRegistry:
             )
 
 
-def _check_pair(ver: object, cmd: object) -> None:
+def _own_pair(ver: object, cmd: object, handler: Handler) -> int:
+    """
+    A pair that an application may register.
+    """
+    pair = _pair(ver, cmd)
+    if ver in BUILTIN_VERSIONS:
+        raise RegistrationError(
+            f"command version {ver} belongs to the server; "
+            f"register {describe_callable(handler)} with a version from 2 to 255"
+        )
+    return pair
+
+
+def _integral(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _pair(ver: object, cmd: object) -> int:
+    pair = 0
     for name, number, most in (("ver", ver, 0xFF), ("cmd", cmd, 0xFFFF)):
         if not isinstance(number, int) or isinstance(number, bool):
             raise RegistrationError(f"{name} is an integer from 0 to {most}, not {number!r}")
         if not 0 <= number <= most:
             raise RegistrationError(f"{name} is from 0 to {most}, not {number}")
+        pair = pair << 16 | number
+    return pair
 
 
 def _step(handler: Handler, parameters: int, forms: str) -> Step:

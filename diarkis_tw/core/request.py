@@ -26,3 +26,13 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request ver={self.ver} cmd={self.cmd} id={self.id}>"
+
+
+class TextRequest(Request):
+    """
+    One that came as JSON, for the handlers of C{handle_ws_command} if there are any.
+    Its body is bytes or a value, until L{diarkis_tw.core.dispatch} gives it the form
+    that its handlers take.
+    """
+
+    __slots__ = ()

@@ -30,7 +30,7 @@ from diarkis_tw.constants import NODE_STATE_BYTE, Builtin, CloseCode, NodeState
 from diarkis_tw.core.background import background, call_safely
 from diarkis_tw.core.connection import Connection
 from diarkis_tw.core.dispatch import Dispatcher
-from diarkis_tw.core.encoded import Encoded
+from diarkis_tw.core.encoded import BuiltinPush
 from diarkis_tw.core.inbox import FULL_PATIENCE
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.mesh.interface import Mesh
@@ -49,8 +49,9 @@ SWEEP: Final[Seconds] = 1.0
 WATCHDOG_FRACTION: Final = 0.5
 """Part of connectionTTL after which the log names a handler that has not finished."""
 
-RESUMABLE: Final = frozenset({CloseCode.TIMEOUT, CloseCode.REKEY})
-"""Ends of a connection, besides plain loss, after which the user is AWAY, not GONE."""
+RESUMABLE: Final = frozenset({CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.MOVED})
+"""Ends of a connection, besides plain loss, after which the user is AWAY, not GONE. A
+client that was sent elsewhere may find the same node there, on another transport."""
 
 
 class UserArrived(msgspec.Struct, frozen=True):
@@ -249,7 +250,8 @@ class Users:
         Tell all clients at once that the node is OFFLINE.
         """
         if state is NodeState.OFFLINE:
-            push = Encoded(0, Builtin.NODE_STATE, bytes([NODE_STATE_BYTE[state]]))
+            byte = NODE_STATE_BYTE[state]
+            push = BuiltinPush(Builtin.NODE_STATE, bytes((byte,)), {"state": byte})
             for user in self:
                 user.send(push, True)
 

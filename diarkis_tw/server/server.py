@@ -17,13 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from diarkis_tw.config.checks import check_settings
 from diarkis_tw.config.load import parse_flat_section
-from diarkis_tw.config.settings import (
-    HttpSettings,
-    Settings,
-    TcpSettings,
-    UdpSettings,
-    WsSettings,
-)
+from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings, UdpSettings, WsSettings
 from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.creation import UserCreation
@@ -49,8 +43,10 @@ from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
 from diarkis_tw.server.reload import Reload
+from diarkis_tw.transports.stream_server import StreamServer
 from diarkis_tw.transports.tcp import TcpServer
 from diarkis_tw.transports.udp import UdpServer
+from diarkis_tw.transports.ws import WsServer
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.cipher import AeadCache
 
@@ -136,6 +132,19 @@ class Server:
         self._check_new("UDP", self._settings.udp)
         self._settings = replace(self._settings, udp=section)
 
+    def setup_as_websocket_server(
+        self, path_or_config: str | Path | Mapping[str, object] = ""
+    ) -> None:
+        """
+        Be a WebSocket server. Go: C{server.SetupAsWebSocketServer}.
+
+        @param path_or_config: flat JSON file, or its keys; empty = defaults.
+        @raise ConfigError: it is wrong, this is a WebSocket server already, or too late.
+        """
+        section: WsSettings = parse_flat_section("ws", path_or_config)
+        self._check_new("WS", self._settings.ws)
+        self._settings = replace(self._settings, ws=section)
+
     def setup_as_http_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
         """
         Serve the endpoint API, and the routes of C{http}.
@@ -165,6 +174,12 @@ class Server:
         """
         return self._settings.tcp is not None
 
+    def is_websocket(self) -> bool:
+        """
+        Whether the server is set up as a WebSocket server. Go: C{server.IsWebSocket}.
+        """
+        return self._settings.ws is not None
+
     # Commands
 
     def handle_command(self, ver: int, cmd: int, handler: Handler) -> None:
@@ -181,6 +196,22 @@ class Server:
         """
         self._registry.handle(ver, cmd, handler)
 
+    def handle_ws_command(self, ver: float, cmd: float, handler: Handler) -> None:
+        """
+        Register a command handler for users of JSON WebSocket, whose payload is a
+        mapping. Go: C{server.HandleWSCommand}.
+
+        Where a pair has such handlers, these users get them instead of those of
+        L{handle_command}. Bytes arrive as C{{"base64": "..."}}, no payload as an
+        empty mapping, C{ver} and C{cmd} as integers, which are floats to Python's
+        types.
+
+        @param ver: 2..255; 2 and 2.0 are the same.
+        @param cmd: 0..65535; likewise.
+        @raise RegistrationError: as for L{handle_command}.
+        """
+        self._registry.handle_ws(ver, cmd, handler)
+
     def hook_all_commands(self, hook: Handler) -> None:
         """
         Run C{hook(user)} or C{hook(user, next_)} before the handlers of every
@@ -190,9 +221,12 @@ class Server:
         """
         self._registry.hook(hook)
 
-    def is_command_duplicate(self, ver: int, cmd: int) -> bool:
+    def is_command_duplicate(self, ver: float, cmd: float) -> bool:
         """
-        Whether the pair has a handler. Go: C{server.IsCommandDuplicate}.
+        Whether the pair has a handler of L{handle_command} or L{handle_ws_command}.
+        Go: C{server.IsCommandDuplicate}.
+
+        @raise RegistrationError: a number out of range.
         """
         return self._registry.is_duplicate(ver, cmd)
 
@@ -364,18 +398,10 @@ class Server:
         self._lifecycle.every(AEAD_IDLE, ciphers.rotate)
         if (tcp := self._settings.tcp) is not None:
             server = TcpServer(tcp, self.users, admission, ciphers, self._reactor)
-            listener = StreamListener(
-                self._reactor,
-                server,
-                "TCP",
-                tcp.address,
-                tcp.nic,
-                tcp.port,
-                tls=self._make_tls("TCP", tcp),
-                when_closed=server.when_closed,
-                abort=server.abort_all,
-            )
-            self._listeners["TCP"] = listener
+            self._listeners["TCP"] = self._stream_listener("TCP", tcp, server)
+        if (ws := self._settings.ws) is not None:
+            sockets = WsServer(ws, self.users, admission, ciphers, self._reactor)
+            self._listeners["WS"] = self._stream_listener("WS", ws, sockets)
         if (udp := self._settings.udp) is not None:
             datagrams = UdpServer(
                 udp, self.users, admission, ciphers, self._reactor, self._random_bytes
@@ -402,3 +428,18 @@ class Server:
                 abort=site.abort_all,
             )
         self._lifecycle.listeners += self._listeners.values()
+
+    def _stream_listener(
+        self, name: str, section: TcpSettings | WsSettings, server: StreamServer
+    ) -> StreamListener:
+        return StreamListener(
+            self._reactor,
+            server,
+            name,
+            section.address,
+            section.nic,
+            section.port,
+            tls=self._make_tls(name, section),
+            when_closed=server.when_closed,
+            abort=server.abort_all,
+        )

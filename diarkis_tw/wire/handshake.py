@@ -333,10 +333,21 @@ def encode_close(code: CloseCode, reason: str) -> bytes:
     @param reason: for people; cut to 200 bytes between characters.
     @return: at most 201 bytes.
     """
+    return bytes((code,)) + cut_reason(reason)
+
+
+def cut_reason(reason: str, limit: int = REASON_MAX_BYTES) -> bytes:
+    """
+    Write a reason, as far as it fits.
+
+    @param reason: for people; lone surrogates are replaced.
+    @param limit: in bytes.
+    @return: UTF-8, cut between characters.
+    """
     text = reason.encode("utf-8", "replace")
-    if len(text) > REASON_MAX_BYTES:
-        text = text[:REASON_MAX_BYTES].decode("utf-8", "ignore").encode()
-    return bytes((code,)) + text
+    if len(text) > limit:
+        text = text[:limit].decode("utf-8", "ignore").encode()
+    return text
 
 
 def decode_close(body: bytes) -> tuple[CloseCode, str]:

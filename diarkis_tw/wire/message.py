@@ -13,6 +13,8 @@ transport::
 Requests go from client to server, the others from server to client, so the
 direction says which table row to read. A response carries the id of the
 request that it answers.
+
+The three classes are the same whatever a transport makes of them.
 """
 
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Final
 
 from diarkis_tw.constants import Status
 from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
+from diarkis_tw.wire.value import Payload, Value, encode_payload, value_of
 
 REQUEST_HEADER_SIZE: Final = 5
 RESPONSE_HEADER_SIZE: Final = 6
@@ -44,23 +47,61 @@ _STATUS: Final = {int(status): status for status in Status}
 
 
 @dataclass(slots=True)
+class Request:
+    """
+    A command as the client sends it. Not frozen, which would triple the time to
+    make one; nor are the others.
+
+    @ivar ver: 0..255.
+    @ivar cmd: 0..65535.
+    @ivar request_id: 0..65535; 0 = no answer is waited for.
+    @ivar payload: bytes or a value.
+    """
+
+    ver: int
+    cmd: int
+    request_id: int
+    payload: Payload
+
+    def encode(self) -> bytes:
+        """
+        Write it as the binary transports do.
+
+        @return: the message.
+
+        @raise LocalProtocolError: a number is out of range, or the value cannot be
+            written.
+        """
+        return encode_request(self.ver, self.cmd, self.request_id, encode_payload(self.payload))
+
+
+@dataclass(slots=True)
 class Response:
     """
-    A command's answer as the client gets it. Not frozen, which would triple the
-    time to make one.
+    A command's answer as the client gets it.
 
     @ivar ver: of the command.
     @ivar cmd: of the command.
     @ivar status: its outcome.
     @ivar request_id: of the request answered, 0 = it had none.
-    @ivar payload: raw bytes.
+    @ivar payload: bytes, or over a transport of texts the value that was sent.
     """
 
     ver: int
     cmd: int
     status: Status
     request_id: int
-    payload: bytes
+    payload: Payload
+
+    def value(self) -> Value:
+        """
+        Read the value that was sent, over whichever transport it came.
+
+        @return: the map.
+
+        @raise RemoteProtocolError: the payload is none.
+        """
+        return value_of(self.payload)
 
 
 @dataclass(slots=True)
@@ -70,12 +111,22 @@ class Push:
 
     @ivar ver: of the command.
     @ivar cmd: of the command.
-    @ivar payload: raw bytes.
+    @ivar payload: bytes, or over a transport of texts the value that was sent.
     """
 
     ver: int
     cmd: int
-    payload: bytes
+    payload: Payload
+
+    def value(self) -> Value:
+        """
+        Read the value that was sent, over whichever transport it came.
+
+        @return: the map.
+
+        @raise RemoteProtocolError: the payload is none.
+        """
+        return value_of(self.payload)
 
 
 def encode_request(ver: int, cmd: int, request_id: int, payload: bytes) -> bytes:

@@ -20,9 +20,14 @@ from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
 
 Value: TypeAlias = Mapping[str, object]
 
+Payload: TypeAlias = bytes | Value
+"""What a message carries: bytes as they are, or a value, which the transport
+writes in its own way."""
+
 
 class _Error(msgspec.Struct):
-    code: int
+    code: int | float
+    """A float without a fraction is how some writers of JSON put an integer."""
     message: str
 
 
@@ -84,6 +89,33 @@ def decode_value(data: bytes) -> dict[str, object]:
         raise RemoteProtocolError(f"the payload is not a map: {exc}") from None
 
 
+def encode_payload(payload: Payload) -> bytes:
+    """
+    Write a payload for a binary transport.
+
+    @param payload: bytes, or a value as L{encode_value} takes.
+    @return: the bytes, or MessagePack.
+
+    @raise LocalProtocolError: it is neither, or the value cannot be written.
+    """
+    return payload if isinstance(payload, bytes) else encode_value(payload)
+
+
+def value_of(payload: Payload) -> Value:
+    """
+    Read a payload that is a value, over whichever transport it came::
+
+        answer = value_of(await client.request(2, 10, {"text": "hello"}))
+
+    @param payload: what a client received: MessagePack from a binary transport, a
+        map from one of texts.
+    @return: the map.
+
+    @raise RemoteProtocolError: it is none.
+    """
+    return decode_value(payload) if isinstance(payload, bytes) else payload
+
+
 def encode_error(code: int, message: str) -> bytes:
     """
     Write the payload of a BAD or ERR response.
@@ -103,16 +135,22 @@ def encode_error(code: int, message: str) -> bytes:
         raise LocalProtocolError(f"error code {code} does not fit 64 bits") from None
 
 
-def decode_error(payload: bytes) -> tuple[int, str]:
+def decode_error(payload: Payload) -> tuple[int, str]:
     """
     Read the payload of a BAD or ERR response, forgivingly: an application may
     have answered something else.
 
-    @param payload: any bytes.
+    @param payload: any bytes, or any value.
     @return: code and message; C{(0, "")} if there are none.
     """
     try:
-        found = _decode_error(payload)
+        if isinstance(payload, bytes):
+            found = _decode_error(payload)
+        else:
+            found = msgspec.convert(dict(payload), _Error)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return 0, ""
-    return found.code, found.message
+    code = found.code
+    if isinstance(code, float) and not code.is_integer():
+        return 0, ""
+    return int(code), found.message

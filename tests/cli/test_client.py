@@ -151,7 +151,7 @@ class ScriptTests(ServerCase):
             ("--send", "2", "10", "hex:x"),
             ("--data", "[1]"),
             ("--data", "{"),
-            ("--type", "ws"),
+            ("--binary",),
             ("--uid", ""),
         ):
             self.failureResultOf(self.script("--expect", "0", *words), LocalProtocolError)

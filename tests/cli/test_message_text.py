@@ -16,12 +16,12 @@ from diarkis_tw.cli.message_text import (
     show_response,
 )
 from diarkis_tw.client import LocalProtocolError, Push, Response, Status
-from diarkis_tw.wire.value import decode_value, encode_error, encode_value
+from diarkis_tw.wire.value import encode_error, encode_value
 
 
 class ParseTests(SynchronousTestCase):
     def test_payloads(self):
-        """Text is UTF-8, hex: gives bytes, json: a MessagePack map."""
+        """Text is UTF-8, hex: gives bytes, json: a value."""
         for text, payload in {
             "": b"",
             "hello world": b"hello world",
@@ -32,7 +32,21 @@ class ParseTests(SynchronousTestCase):
             "\udcff": b"\xff",
         }.items():
             self.assertEqual(parse_payload(text), payload)
-        self.assertEqual(decode_value(parse_payload('json:{"a": [1]}')), {"a": [1]})
+        self.assertEqual(parse_payload('json:{"a": [1]}'), {"a": [1]})
+
+    def test_over_json(self):
+        """Where the transport speaks JSON, an object is a value without a prefix, too."""
+        for text, payload in {
+            '{"a": 1}': {"a": 1},
+            'json:{"a": 1}': {"a": 1},
+            "{": b"{",
+            "{a}": b"{a}",
+            "[1]": b"[1]",
+            "hello": b"hello",
+            "hex:00": b"\x00",
+        }.items():
+            self.assertEqual(parse_payload(text, speaks_json=True), payload)
+        self.assertEqual(parse_payload('{"a": 1}'), b'{"a": 1}')
 
     def test_bad_payloads(self):
         """What does not fit its prefix is refused with a sentence."""
@@ -61,6 +75,8 @@ class ShowTests(SynchronousTestCase):
             (b"\x1b[2J", "hex:1b5b324a"),
             (encode_value({"a": 1, "b": [None, "é"]}), '{"a":1,"b":[null,"é"]}'),
             (encode_value({"raw": b"\xff"}), '{"raw":"hex:ff"}'),
+            ({"a": 1, "b": [None, "é\x1b"]}, '{"a":1,"b":[null,"é\\u001b"]}'),
+            ({}, "{}"),
         ):
             self.assertEqual(show_payload(payload), text)
 

@@ -34,6 +34,7 @@ from diarkis_tw.wire.keys import (
 )
 from diarkis_tw.wire.message import decode_request, encode_push, encode_response
 from diarkis_tw.wire.record import RecordReader, RecordType, record_header
+from diarkis_tw.wire.value import encode_payload
 
 KEYS = SessionKeys(b"s" * 16, b"k" * 16, b"i" * 16, b"m" * 16)
 TTL = 10
@@ -45,18 +46,19 @@ def terms(ttl=TTL, keep_alive_ms=KEEP_ALIVE * 1000):
     return Terms(bytes(8), bytes(16), 0, 0, 0, 0, ttl, keep_alive_ms, 0)
 
 
-class ServerEnd(Protocol):
+class RecordEnd:
     """
-    One connection, seen from the server.
+    One connection that carries sealed records, seen from the server.
 
     @ivar messages: what came: (ver, cmd, id, payload), keep-alive left out.
     @ivar keep_alives: (time, round trip) of each.
     @ivar closed_with: codes of CLOSE records that came.
     """
 
-    def __init__(self, server):
+    transport_id = TransportId.TCP
+
+    def begin(self, server):
         self.server = server
-        self.reader = RecordReader(2**24)
         self.hello = None
         self.messages = []
         self.keep_alives = []
@@ -64,13 +66,14 @@ class ServerEnd(Protocol):
         self.lost = False
         self.c2s = self.s2c = 0
 
-    def dataReceived(self, data):
-        self.reader.feed(data)
-        while (record := self.reader.next()) is not None:
-            self.record(*record)
+    def header(self, type, length):
+        return record_header(type, length)
 
-    def connectionLost(self, reason):
-        self.lost = True
+    def put(self, record):
+        self.transport.write(record)
+
+    def hang_up(self, code):
+        self.transport.loseConnection()
 
     def record(self, type, header, body):
         if type == RecordType.HELLO:
@@ -83,7 +86,7 @@ class ServerEnd(Protocol):
         self.c2s += 1
         if type == RecordType.CLOSE:
             self.closed_with.append(decode_close(plaintext)[0])
-            self.transport.loseConnection()
+            self.hang_up(CloseCode.NORMAL)
             return
         assert type == RecordType.DATA
         ver, cmd, request_id, payload = decode_request(plaintext)
@@ -114,7 +117,7 @@ class ServerEnd(Protocol):
         found = HandshakeContext(
             hello.version,
             hello.flags,
-            TransportId.TCP,
+            self.transport_id,
             hello.client_nonce,
             nonce,
             hello.client_ephemeral,
@@ -126,28 +129,28 @@ class ServerEnd(Protocol):
         encrypted = self.server.encryption
         self.opener = Cipher(derived.c2s_key, derived.c2s_iv, encrypted, cache)
         self.sealer = Cipher(derived.s2c_key, derived.s2c_iv, encrypted, cache)
-        header = record_header(RecordType.ACCEPT, ACCEPT_BODY_SIZE)
+        header = self.header(RecordType.ACCEPT, ACCEPT_BODY_SIZE)
         key = accept_key(secret, found)
         granted = self.server.terms if terms is None else terms
-        self.transport.write(header + encode_accept(header, nonce, public, granted, key))
+        self.put(header + encode_accept(header, nonce, public, granted, key))
 
     def terminate(self, code, nonce=None):
         body = encode_terminate(self.hello.client_nonce if nonce is None else nonce, code)
-        self.transport.write(record_header(RecordType.TERMINATE, TERMINATE_BODY_SIZE) + body)
-        self.transport.loseConnection()
+        self.put(self.header(RecordType.TERMINATE, TERMINATE_BODY_SIZE) + body)
+        self.hang_up(code)
 
     def sealed(self, type, plaintext):
-        header = record_header(type, len(plaintext) + TAG_SIZE)
+        header = self.header(type, len(plaintext) + TAG_SIZE)
         record = header + self.sealer.seal(self.s2c, header, plaintext)
         self.s2c += 1
         return record
 
     def push(self, ver, cmd, payload):
-        self.transport.write(self.sealed(RecordType.DATA, encode_push(ver, cmd, payload)))
+        self.put(self.sealed(RecordType.DATA, encode_push(ver, cmd, encode_payload(payload))))
 
     def respond(self, ver, cmd, request_id, payload, status=Status.OK):
-        message = encode_response(ver, cmd, status, request_id, payload)
-        self.transport.write(self.sealed(RecordType.DATA, message))
+        message = encode_response(ver, cmd, status, request_id, encode_payload(payload))
+        self.put(self.sealed(RecordType.DATA, message))
 
     def answer_keep_alive(self, state=1, time=None):
         if time is None:
@@ -155,8 +158,26 @@ class ServerEnd(Protocol):
         self.respond(0, 1, 0, encode_keep_alive_response(time, state, ""))
 
     def close(self, code, reason=""):
-        self.transport.write(self.sealed(RecordType.CLOSE, encode_close(code, reason)))
-        self.transport.loseConnection()
+        self.put(self.sealed(RecordType.CLOSE, encode_close(code, reason)))
+        self.hang_up(code)
+
+
+class ServerEnd(RecordEnd, Protocol):
+    """
+    The same over TCP.
+    """
+
+    def __init__(self, server):
+        self.begin(server)
+        self.reader = RecordReader(2**24)
+
+    def dataReceived(self, data):
+        self.reader.feed(data)
+        while (record := self.reader.next()) is not None:
+            self.record(*record)
+
+    def connectionLost(self, reason):
+        self.lost = True
 
 
 class ScriptedServer(Factory):

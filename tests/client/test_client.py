@@ -16,8 +16,6 @@ from diarkis_tw.client import (
     RequestTimeout,
     Response,
     ResponseError,
-    ServerType,
-    connect_to,
 )
 from diarkis_tw.client.requests import ID_MAX, PendingRequests
 from diarkis_tw.constants import CloseCode, Status
@@ -467,11 +465,6 @@ class ClosingTests(ClientCase):
 
 
 class ConnectToTests(ClientCase):
-    def test_not_built(self):
-        """A kind of server that is not built yet is refused with a sentence."""
-        connecting = connect_to(self.endpoint(server_type=ServerType.WS), reactor=self.reactor)
-        self.assertIn("WS is not built yet", str(self.refused(connecting, LocalProtocolError)))
-
     def test_timeout(self):
         """The time-out covers the handshake, and leaves nothing behind."""
         self.server.greet = silent

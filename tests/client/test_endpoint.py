@@ -305,9 +305,3 @@ class ConnectTests(ApiCase):
         connecting = self.connecting(timeout=0.5)
         self.assertIn("within 0.5 s", str(self.refused(connecting, Disconnected)))
         self.assertFalse(self.link.client.connected)
-
-    def test_not_built(self):
-        """A kind that is not built yet is refused before anything is asked."""
-        connecting = self.connecting(type=ServerType.WS)
-        self.assertIn("WS is not built yet", str(self.refused(connecting, LocalProtocolError)))
-        self.assertEqual(self.api.requests, [])

@@ -5,11 +5,13 @@ Tests of what a client does about a lost connection.
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.client import ClientState, Disconnected, LocalProtocolError, RequestTimeout
-from diarkis_tw.client.client import WAITING_MAX, WAITING_MAX_BYTES, Client
+from diarkis_tw.client.client import Client
 from diarkis_tw.client.reconnect import Backoff
 from diarkis_tw.client.tcp import TcpTransport
+from diarkis_tw.client.waiting import WAITING_MAX, WAITING_MAX_BYTES
 from diarkis_tw.constants import CloseCode
-from tests.client.scripted import ClientCase, silent
+from diarkis_tw.wire.value import decode_value
+from tests.client.scripted import TTL, ClientCase, silent
 
 MENDED = [CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.HANDSHAKE]
 
@@ -93,7 +95,7 @@ class LostTests(ReconnectCase):
             self.endpoint(),
             "alice",
             clock=self.reactor,
-            make_transport=lambda: TcpTransport(
+            make_transport=lambda type: TcpTransport(
                 self.reactor, self.reactor, lambda size: b"r" * size, number_limit=5
             ),
         )
@@ -281,3 +283,36 @@ class MessagesTests(ReconnectCase):
             self.lose()
             self.assertTrue(self.client.send(2, 9, bytes(WAITING_MAX_BYTES - 5)))
             self.reactor.advance(0.2)
+
+    def test_value(self):
+        """A value that waits is sent as it was when it was sent, whatever becomes of it."""
+        self.lose()
+        value = {"at": [1, 2]}
+        self.client.send(2, 9, value)
+        value["at"].append(3)
+        self.reactor.advance(0.2)
+        self.assertEqual(decode_value(self.server.end.messages[0][3]), {"at": [1, 2]})
+
+    def test_illegal(self):
+        """What cannot be sent at all is said at once, not when the connection is back."""
+        self.lose()
+        for arguments in ((256, 1), (2, 65536), (2, 9, {"x": object()})):
+            self.assertRaises(LocalProtocolError, self.client.send, *arguments)
+            self.refused(self.client.request(*arguments), LocalProtocolError)
+
+
+class FormerTests(ReconnectCase):
+    def test_close_waits(self):
+        """close waits for what is left of earlier connections, too."""
+        client = self.connect()
+        self.link.stall()
+        client.send(2, 9, bytes(300_000))
+        self.reactor.advance(TTL + 0.2)
+        self.assertEqual(self.events, ["reconnecting", "reconnected"])
+        closing = client.close()
+        self.reactor.pump()
+        self.assertEqual(client.state, ClientState.CLOSED)
+        self.assertNoResult(closing)
+        self.reactor.advance(2)
+        self.successResultOf(closing)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])

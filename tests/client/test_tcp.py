@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarkis_tw.client import Disconnected
-from diarkis_tw.client.tcp import RECEIVE_MAX_BYTES, UNSENT_MAX_BYTES, TcpTransport
+from diarkis_tw.client.stream import RECEIVE_MAX_BYTES, UNSENT_MAX_BYTES
+from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.wire.handshake import ACCEPT_BODY_SIZE, NO_NONCE
 from diarkis_tw.wire.keys import FLAG_ENCRYPTED, FLAG_EPHEMERAL, NO_EPHEMERAL, SessionKeys
+from diarkis_tw.wire.message import Request
 from diarkis_tw.wire.record import RecordType, record_header
 from tests.client.scripted import ClientCase, silent
 
@@ -296,6 +298,10 @@ class Events:
         self.seen.append(code)
 
 
+def request(size=0):
+    return Request(2, 10, 0, bytes(size))
+
+
 class TransportCase(ClientCase):
     def open(self, **options):
         self.seen = Events()
@@ -305,7 +311,7 @@ class TransportCase(ClientCase):
         return transport
 
 
-REQUEST = b"\x02\x00\x0a\x00\x00"
+REQUEST = request()
 
 
 class NumberTests(TransportCase):
@@ -366,7 +372,7 @@ class EndingTests(TransportCase):
         """A server that does not read delays the end by 2 seconds at most."""
         transport = self.open()
         self.link.server.stalled = True
-        transport.send(REQUEST + bytes(200_000), True)
+        transport.send(request(200_000), True)
         gone = transport.close(CloseCode.NORMAL)
         self.reactor.advance(1.9)
         self.assertNoResult(gone)
@@ -379,7 +385,7 @@ class EndingTests(TransportCase):
         transport = self.open()
         self.link.server.stalled = True
         for _ in range(3):
-            transport.send(REQUEST + bytes(70_000), True)
+            transport.send(request(70_000), True)
         gone = transport.close(CloseCode.NORMAL)
         self.reactor.pump()
         self.assertNoResult(gone)
@@ -416,7 +422,7 @@ class SlowNetworkTests(TransportCase):
         """While the network takes nothing, unreliable messages are dropped."""
         transport = self.open()
         self.link.server.stalled = True
-        self.assertTrue(transport.send(REQUEST + bytes(70_000), False))
+        self.assertTrue(transport.send(request(70_000), False))
         self.assertFalse(transport.send(REQUEST, False))
         self.assertTrue(transport.send(REQUEST, True))
 
@@ -424,7 +430,7 @@ class SlowNetworkTests(TransportCase):
         """Reliable messages are refused once too much waits, and memory stays bounded."""
         transport = self.open()
         self.link.server.stalled = True
-        sent = sum(transport.send(REQUEST + bytes(10_000), True) for _ in range(300))
+        sent = sum(transport.send(request(10_000), True) for _ in range(300))
         self.assertLess(self.link.client.buffered, UNSENT_MAX_BYTES + 200_000)
         self.assertGreater(sent * 10_000, UNSENT_MAX_BYTES)
 
@@ -432,7 +438,7 @@ class SlowNetworkTests(TransportCase):
         """Once the network takes the bytes, everything is sent again."""
         transport = self.open()
         self.link.server.stalled = True
-        self.assertIn(False, [transport.send(REQUEST + bytes(10_000), True) for _ in range(300)])
+        self.assertIn(False, [transport.send(request(10_000), True) for _ in range(300)])
         self.link.server.stalled = False
         self.reactor.pump()
         self.assertTrue(transport.send(REQUEST, False))

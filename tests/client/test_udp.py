@@ -19,8 +19,8 @@ from diarkis_tw.net.datagram_socket import READ_MOST
 from diarkis_tw.testing.loopback_udp import Nat, RoughPath
 from diarkis_tw.wire.frame import MESSAGE, PATH_CHALLENGE, PING, RELIABLE
 from diarkis_tw.wire.handshake import Terms
-from diarkis_tw.wire.keep_alive import decode_keep_alive_request, encode_keep_alive_response
-from diarkis_tw.wire.message import encode_push
+from diarkis_tw.wire.keep_alive import encode_keep_alive_response
+from diarkis_tw.wire.message import Request, encode_push
 from tests.client.scripted import silent
 from tests.client.scripted_udp import PORT, UdpClientCase, bytes_from
 
@@ -191,7 +191,7 @@ class TimeTests(UdpClientCase):
         """A connection has one timer, whatever it waits for."""
         transport = self.opened()
         for number in range(20):
-            transport.send(b"\2\0\x09\0\0%d" % number, True)
+            transport.send(Request(2, 9, 0, b"%d" % number), True)
             self.server.end.push(2, 11, b"x")
             self.reactor.advance(0.007)
             self.assertLessEqual(len(self.timers()), 1)
@@ -312,13 +312,14 @@ class KeepAliveTimerTests(SynchronousTestCase):
         clock = Clock()
         sent = []
         timeout = 0.8
-        keep_alive = KeepAlive(clock, sent.append, lambda silence: None, lambda: timeout)
+        keep_alive = KeepAlive(
+            clock, lambda time, rtt: sent.append(time), lambda silence: None, lambda: timeout
+        )
         keep_alive.start(Terms(bytes(8), bytes(16), 0, 0, 0, 0, 10, 3000, 0))
         for pause in (0.79, 0.02, 0.78, 0.02):
             clock.advance(pause)
             timeout = 0.78
-        times = [decode_keep_alive_request(payload)[0] for payload in sent]
-        self.assertEqual(times, [0, 810, 1590])
+        self.assertEqual(sent, [0, 810, 1590])
         keep_alive.answered(encode_keep_alive_response(0, 1, ""))
         clock.advance(1)
         self.assertEqual(len(sent), 3)
@@ -328,7 +329,7 @@ class KeepAliveTimerTests(SynchronousTestCase):
     def test_stopped(self):
         """Stopped in the middle of a round it leaves no timer."""
         clock = Clock()
-        keep_alive = KeepAlive(clock, lambda payload: None, lambda silence: None, lambda: 0.1)
+        keep_alive = KeepAlive(clock, lambda time, rtt: None, lambda silence: None, lambda: 0.1)
         keep_alive.start(Terms(bytes(8), bytes(16), 0, 0, 0, 0, 10, 3000, 0))
         clock.advance(0.6)
         keep_alive.stop()
@@ -515,7 +516,7 @@ class HandlerTests(UdpClientCase):
     def test_sends(self):
         """A handler may send."""
         transport = self.opened()
-        self.told.on_message = lambda message: transport.send(b"\2\0\x09\0\0", True)
+        self.told.on_message = lambda message: transport.send(Request(2, 9, 0, b""), True)
         self.server.end.push(2, 11, b"x")
         self.reactor.pump()
         self.assertEqual(len(self.server.end.messages), 1)
@@ -545,7 +546,7 @@ class RefusedTests(UdpClientCase):
         self.server.greet = silent
         transport = self.transport()
         self.reactor.pump()
-        self.assertFalse(transport.send(b"\2\0\x09\0\0", True))
+        self.assertFalse(transport.send(Request(2, 9, 0, b""), True))
         self.assertIsNone(transport.timeout())
         self.successResultOf(transport.drained())
 

@@ -8,6 +8,7 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.rudp import connection as rudp_connection
 from diarkis_tw.rudp.connection import NUMBER_LAST, State
 from diarkis_tw.testing.loopback_udp import RoughPath
+from diarkis_tw.wire.message import Request
 from tests.client.scripted import silent
 from tests.client.scripted_udp import UdpClientCase, bytes_from
 
@@ -105,7 +106,7 @@ class CloseTests(UdpClientCase):
         self.successResultOf(first)
         self.successResultOf(second)
         self.successResultOf(transport.close(CloseCode.NORMAL))
-        self.assertFalse(transport.send(b"\2\0\x09\0\0", True))
+        self.assertFalse(transport.send(Request(2, 9, 0, b""), True))
 
     def test_before_accept(self):
         """close in the handshake leaves nothing, and tells nobody."""
@@ -262,15 +263,15 @@ class LostTests(UdpClientCase):
         sent = []
 
         class Recording(UdpTransport):
-            def send(self, message, reliable, channel=0):
-                sent.append((message[5:], channel))
-                return super().send(message, reliable, channel)
+            def send(self, request, reliable, channel=0):
+                sent.append((request.payload, channel))
+                return super().send(request, reliable, channel)
 
         client = Client(
             self.endpoint(),
             "alice",
             clock=self.reactor,
-            make_transport=lambda: Recording(self.reactor, self.reactor, bytes_from(0)),
+            make_transport=lambda type: Recording(self.reactor, self.reactor, bytes_from(0)),
         )
         opening = client.open()
         self.reactor.pump()

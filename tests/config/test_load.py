@@ -222,15 +222,15 @@ class SectionedTests(ConfigCase):
         """
         path = self.write({"TCP": {"address": "0.0.0.0"}})
         self.refused(lambda: load(path), path, "DIARKIS_CLOUD_ENV=<host>")
-        path = self.write({"WS": {}})
-        self.refused(lambda: load(path), f"{path}: the section WS is not built yet")
+        path = self.write({"CONNECTOR": {}})
+        self.refused(lambda: load(path), f"{path}: the section CONNECTOR is not built yet")
 
     def test_a_bad_value_comes_before_not_built(self) -> None:
         """
         Also a section that is not built yet is checked key by key.
         """
-        path = self.write({"WS": {"maxRcvSize": 0}})
-        self.refused(lambda: load(path), "WS.maxRcvSize must be")
+        path = self.write({"CONNECTOR": {"connectionTTL": 0}})
+        self.refused(lambda: load(path), "CONNECTOR.connectionTTL must be")
 
 
 class FlatTests(ConfigCase):
@@ -399,6 +399,7 @@ class DefaultTests(ConfigCase):
             Settings(
                 udp=UdpSettings(),
                 tcp=TcpSettings(no_delay=True),
+                ws=WsSettings(no_delay=True),
                 http=HttpSettings(),
                 app=AppSettings(module="diarkis_tw.demo"),
             ),

@@ -23,7 +23,7 @@ class ShippedTests(SynchronousTestCase):
         Each file is right as it is, in an empty environment.
         """
         names = {path.name for path in FILES}
-        self.assertTrue({"all.json", "tcp.json", "udp.json", "http.json"} <= names)
+        self.assertTrue({"all.json", "tcp.json", "udp.json", "ws.json", "http.json"} <= names)
         for path in FILES:
             load_settings(path, environ={})
 
@@ -39,19 +39,19 @@ class ShippedTests(SynchronousTestCase):
         The files switch Nagle's algorithm off, which the Go doc's default
         leaves on.
         """
-        for name in ("all.json", "tcp.json"):
-            tcp = load_settings(CONFIGS / name, environ={}).tcp
-            assert tcp is not None
-            self.assertTrue(tcp.no_delay)
+        for name, section in (("all", "tcp"), ("tcp", "tcp"), ("all", "ws"), ("ws", "ws")):
+            settings = load_settings(CONFIGS / f"{name}.json", environ={})
+            self.assertTrue(getattr(settings, section).no_delay)
 
     def test_servers(self) -> None:
         """
         Each file starts what its name says; players get in through HTTP.
         """
         for name, servers in (
-            ("all.json", {"UDP", "TCP", "HTTP"}),
+            ("all.json", {"UDP", "TCP", "WS", "HTTP"}),
             ("udp.json", {"UDP", "HTTP"}),
             ("tcp.json", {"TCP", "HTTP"}),
+            ("ws.json", {"WS", "HTTP"}),
             ("http.json", {"HTTP"}),
         ):
             sections = json.loads((CONFIGS / name).read_text())

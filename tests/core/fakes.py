@@ -13,14 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode, ServerType, Status
 from diarkis_tw.core.dispatch import Dispatcher
-from diarkis_tw.core.encoded import Encoded
+from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.rate import RateLimit
 from diarkis_tw.core.registry import CommandRegistry
+from diarkis_tw.core.request import Request, TextRequest
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.units import Seconds
+from diarkis_tw.wire.json_message import decode_json_server_message
 from diarkis_tw.wire.message import Push, Response, decode_server_message
 from diarkis_tw.wire.value import decode_error
 
@@ -61,6 +63,7 @@ class FakeConnection:
     @ivar closed: the code it was closed with, if it was.
     @ivar resumed: how often C{resume_reading} was called.
     @ivar accepts: what C{send} returns.
+    @ivar text: it speaks JSON.
     @ivar unread: commands that C{read} has yet to hand over.
     """
 
@@ -74,6 +77,7 @@ class FakeConnection:
         self.closed: list[CloseCode] = []
         self.resumed = 0
         self.accepts = True
+        self.text = False
         self.unread: deque[tuple[int, bytes]] = deque()
         self._users = users
         self._user = user
@@ -93,7 +97,10 @@ class FakeConnection:
         return 0
 
     def send(self, encoded: Encoded, reliable: bool) -> bool:
-        message = decode_server_message(encoded.binary)
+        if self.text:
+            message = decode_json_server_message(encoded.json)
+        else:
+            message = decode_server_message(encoded.binary)
         if self.accepts:
             self.sent.append(message)
             self.reliable.append(reliable)
@@ -119,7 +126,7 @@ class FakeConnection:
 
     def command(
         self,
-        payload: bytes = b"",
+        payload: Body = b"",
         id: int = 0,
         *,
         ver: int = VER,
@@ -132,7 +139,8 @@ class FakeConnection:
         @return: whether it may be read on.
         """
         self.heard = True
-        return self._user.inbox.receive(ver, cmd, id, payload, reliable)
+        kind = TextRequest if self.text else Request
+        return self._user.inbox.receive(ver, cmd, id, payload, reliable, kind)
 
     def stream(self, commands: Iterable[tuple[int, bytes]]) -> None:
         """

@@ -18,6 +18,7 @@ from diarkis_tw.wire.handshake import (
     encode_hello,
     open_accept_terms,
 )
+from diarkis_tw.wire.json_message import JsonAuth, json_proof
 from diarkis_tw.wire.keys import (
     FLAG_ENCRYPTED,
     FLAG_EPHEMERAL,
@@ -332,3 +333,45 @@ class PlainTests(AdmissionTestCase):
         hello = self.hello(flags=0)
         admitted = self.admitted(self.ask(hello))
         self.assertEqual(admitted.keys, self.derive(hello, admitted.accept)[0])
+
+
+class JsonTests(AdmissionTestCase):
+    """
+    auth of JSON WebSocket.
+    """
+
+    def admit(self, **changes: bytes) -> object:
+        """
+        What becomes of an auth that is right but for the changes.
+        """
+        nonce = b"s" * 16
+        proof = json_proof(self.user.keys.hello_key(), nonce, NONCE)
+        fields = {"sid": self.user.keys.sid, "nonce": NONCE, "proof": proof} | changes
+        return self.admission.admit_json(JsonAuth(**fields), nonce)
+
+    def test_admitted(self) -> None:
+        """
+        The right proof names the user, whatever the node says of encryption.
+        """
+        self.assertIs(self.admit(), self.user)
+
+    def test_unknown(self) -> None:
+        """
+        A wrong sid, nonce or proof, and a user who is gone, are UNKNOWN.
+        """
+        for changes in ({"sid": bytes(16)}, {"nonce": bytes(16)}, {"proof": bytes(32)}):
+            self.assertIs(self.admit(**changes), CloseCode.UNKNOWN)
+        self.user.disconnect()
+        self.assertIs(self.admit(), CloseCode.UNKNOWN)
+
+    def test_taken(self) -> None:
+        """
+        A node that takes nobody refuses who is new, not who comes back.
+        """
+        self.core.node.taken()
+        self.assertIs(self.admit(), CloseCode.TAKEN)
+        self.core.node.offline()
+        self.assertIs(self.admit(), CloseCode.SERVER_OFFLINE)
+        self.assertIs(self.admit(proof=bytes(32)), CloseCode.UNKNOWN)
+        self.core.connection(self.user)
+        self.assertIs(self.admit(), self.user)

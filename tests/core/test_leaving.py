@@ -173,9 +173,9 @@ class LossTests(CoreTestCase):
 
     def test_resumable(self) -> None:
         """
-        Only plain loss, TIMEOUT and REKEY leave the user away; all else is its end.
+        Only plain loss, TIMEOUT, REKEY and MOVED leave the user away; all else is its end.
         """
-        self.assertEqual(RESUMABLE, {CloseCode.TIMEOUT, CloseCode.REKEY})
+        self.assertEqual(RESUMABLE, {CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.MOVED})
         for code in (None, *CloseCode):
             core = CoreNode()
             core.start()

@@ -388,3 +388,69 @@ class ChainTests(RegistryTestCase):
         self.assertRegex(hooked, rf"hook \({re.escape(__file__)}:\d+\)$")
         self.assertRegex(moved, rf"^Game\.move \({re.escape(__file__)}:\d+\)$")
         self.assertIn("done_on_next", partial)
+
+
+class WsTests(RegistryTestCase):
+    """
+    Handlers for users of JSON WebSocket.
+    """
+
+    def test_floats(self) -> None:
+        """
+        1 and 1.0 are one key.
+        """
+        self.registry.handle_ws(2.0, 10.0, done_on_return)
+        self.registry.handle_ws(2, 10, done_on_return)
+        self.registry.freeze()
+        steps = self.registry.ws_chain(2, 10)
+        assert steps is not None
+        self.assertEqual(len(steps), 2)
+        self.assertIsNone(self.registry.chain(2, 10))
+        self.assertIsNone(self.registry.ws_chain(2, 11))
+
+    def test_duplicate(self) -> None:
+        """
+        A pair is a duplicate if it has a handler of either kind, asked for in floats too.
+        """
+        self.registry.handle_ws(2, 10, done_on_return)
+        self.registry.handle(2, 11, done_on_return)
+        for cmd in (10, 11):
+            self.assertTrue(self.registry.is_duplicate(2, cmd))
+            self.assertTrue(self.registry.is_duplicate(2.0, float(cmd)))
+        self.assertFalse(self.registry.is_duplicate(2, 12))
+
+    def test_refused(self) -> None:
+        """
+        Fractions, other things than numbers, numbers out of range, built-in versions and
+        other forms of handlers are refused.
+        """
+        for ver, cmd in (
+            (2.5, 1),
+            (2, 0.1),
+            (float("nan"), 1),
+            (float("inf"), 1),
+            (True, 1),
+            ("2", 1),
+            (256.0, 1),
+            (2, 65536.0),
+            (-1.0, 1),
+            (0.0, 1),
+            (1, 1),
+        ):
+            self.refused(self.registry.handle_ws, ver, cmd, done_on_return)
+        self.refused(self.registry.handle_ws, 2, 1, len)
+        self.registry.freeze()
+        self.refused(self.registry.handle_ws, 2, 1, done_on_return)
+
+    def test_hooksAndKeepAlive(self) -> None:
+        """
+        Hooks run before these handlers too, and on_keep_alive concerns both kinds.
+        """
+        self.registry.handle_builtin(0, 1, done_on_return)
+        self.registry.handle_ws_builtin(0, 1, done_on_return)
+        self.registry.on_keep_alive(lambda user: None)
+        self.registry.hook(lambda user: None)
+        self.registry.freeze()
+        for chain in (self.registry.chain(0, 1), self.registry.ws_chain(0, 1)):
+            assert chain is not None
+            self.assertEqual(len(chain), 3)

@@ -216,6 +216,7 @@ class ProcessCase(SynchronousTestCase):
         }
         self.environ |= {
             "DIARKIS_SET_TCP__port": "0",
+            "DIARKIS_SET_WS__port": "0",
             "DIARKIS_SET_HTTP__port": "0",
             "PYTHONUNBUFFERED": "1",
         }

@@ -115,3 +115,54 @@ class PingTests(SessionTestCase):
             self.client.command(payload, 7, ver=0, cmd=Builtin.PING)
             self.assertEqual(self.client.answers()[-1], (7, Status.OK, payload))
         self.assertEqual(len(self.client.sent), 2)
+
+
+class ValueTests(SessionTestCase):
+    """
+    The same over JSON.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.text = True
+
+    def test_keepAlive(self) -> None:
+        """
+        Time comes back, the state is told, the round trip is noted, on_keep_alive runs.
+        """
+        for rtt, latency in ((17, 17), (65535, 17), (3.0, 3)):
+            self.client.command({"time": 5.0, "rtt": rtt}, ver=0, cmd=KEEP_ALIVE)
+            self.assertEqual(self.client.answers()[-1], (0, Status.OK, {"time": 5, "state": 1}))
+            self.assertEqual(self.user.latency, latency)
+        self.client.command({"time": 5}, ver=0, cmd=KEEP_ALIVE)
+        self.assertEqual(len(self.heard), 4)
+
+    def test_badKeepAlive(self) -> None:
+        """
+        Anything else is BAD 1001, with nothing logged.
+        """
+        for body in (
+            b"",
+            bytes(10),
+            {},
+            {"rtt": 1},
+            {"time": -1},
+            {"time": 2**64},
+            {"time": 1.5},
+            {"time": "1"},
+            {"time": True},
+            {"time": 1, "rtt": 65536},
+            {"time": 1, "rtt": None},
+            {"time": 1e300},
+        ):
+            self.client.command(body, ver=0, cmd=KEEP_ALIVE)
+            _, status, error = self.client.answers()[-1]
+            self.assertEqual((status, error["code"]), (Status.BAD, 1001), body)  # type: ignore[index]
+
+    def test_ping(self) -> None:
+        """
+        Values and bytes come back as they are.
+        """
+        for body in ({"x": [1]}, b"abc", b""):
+            self.client.command(body, 7, ver=0, cmd=Builtin.PING)
+            self.assertEqual(self.client.answers()[-1], (7, Status.OK, body))

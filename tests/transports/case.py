@@ -16,7 +16,8 @@ from diarkis_tw.config.settings import NodeSettings, Settings, TcpSettings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.server.server import Server
-from diarkis_tw.transports.tcp import Phase, TcpConnection, TcpServer
+from diarkis_tw.transports.stream_connection import Phase
+from diarkis_tw.transports.tcp import TcpConnection, TcpServer
 from diarkis_tw.wire.keys import SessionKeys
 from diarkis_tw.wire.message import Push, Response
 from tests.raw_client import Accept, Close, RawClient, Received, Terminate
@@ -99,9 +100,9 @@ class TcpClient:
         return self.payloads()[before:] == [b"are you there?"]
 
 
-class TcpCase(SynchronousTestCase):
+class ServerCase(SynchronousTestCase):
     """
-    A running server, real from the TCP protocol up.
+    A running server, real from the transport's protocol up.
 
     @ivar slow: what the command SLOW waits for, by its payload.
     @ivar echoed: payloads that the command ECHO got.
@@ -109,18 +110,27 @@ class TcpCase(SynchronousTestCase):
     @ivar left: uids of users whom on_disconnect was called for.
     """
 
+    kind = "TCP"
+
     def setUp(self) -> None:
         self.serve()
 
-    def serve(self, tcp: TcpSettings | None = None, *, grace: int = 10, rate: int = 0) -> None:
+    def serve(self) -> None:
         """
         Start a server.
+        """
+        raise NotImplementedError
 
-        @param rate: maxCommandRate.
+    def register(self) -> None:
+        """
+        Register more commands.
+        """
+
+    def start_server(self, settings: Settings) -> None:
+        """
+        Start a server with the commands above.
         """
         self.reactor = MemoryReactorClock()
-        node = NodeSettings(reconnect_grace=grace, max_command_rate=rate)
-        settings = Settings(tcp=tcp or TcpSettings(), node=node)
         self.server = Server(self.reactor, settings, random_bytes=Random(1).randbytes)
         self.slow: dict[bytes, Deferred[bytes]] = {}
         self.echoed: list[bytes] = []
@@ -130,9 +140,8 @@ class TcpCase(SynchronousTestCase):
         self.server.handle_command(2, SLOW, self._slow)
         self.server.handle_command(2, SHOUT, self._shout)
         self.server.on_disconnect(lambda sid, user: self.left.append(user.uid))
+        self.register()
         self.server.service().startService()
-        self.factory = cast(TcpServer, self.reactor.tcpServers[0][1])
-        self.factory.doStart()
         self._clients = 0
 
     def _echo(self, ver: int, cmd: int, payload: bytes, user: User) -> bytes:
@@ -150,7 +159,37 @@ class TcpCase(SynchronousTestCase):
         """
         Have a user made, as the endpoint API does.
         """
-        return self.server.users.create(uid, "TCP", {})
+        return self.server.users.create(uid, self.kind, {})
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, timers running at their instants.
+        """
+        steps, rest = divmod(seconds, 0.5)
+        self.reactor.pump([0.5] * int(steps) + [rest])
+
+    def assertState(self, user: User, state: UserState) -> None:
+        """
+        The user is PENDING, CONNECTED, AWAY or GONE.
+        """
+        self.assertIs(user.state, state)
+
+
+class TcpCase(ServerCase):
+    """
+    A TCP server.
+    """
+
+    def serve(self, tcp: TcpSettings | None = None, *, grace: int = 10, rate: int = 0) -> None:
+        """
+        Start a server.
+
+        @param rate: maxCommandRate.
+        """
+        node = NodeSettings(reconnect_grace=grace, max_command_rate=rate)
+        self.start_server(Settings(tcp=tcp or TcpSettings(), node=node))
+        self.factory = cast(TcpServer, self.reactor.tcpServers[0][1])
+        self.factory.doStart()
 
     def client(
         self,
@@ -191,13 +230,6 @@ class TcpCase(SynchronousTestCase):
         client.received.clear()
         return client
 
-    def advance(self, seconds: float) -> None:
-        """
-        Let time pass, timers running at their instants.
-        """
-        steps, rest = divmod(seconds, 0.5)
-        self.reactor.pump([0.5] * int(steps) + [rest])
-
     def assertRefused(self, client: TcpClient, code: CloseCode) -> None:
         """
         The client got TERMINATE, nothing after it, and the connection is closed.
@@ -229,9 +261,3 @@ class TcpCase(SynchronousTestCase):
         client.turn()
         self.assertTrue(client.socket.ended)
         self.assertFalse(client.socket.aborted)
-
-    def assertState(self, user: User, state: UserState) -> None:
-        """
-        The user is PENDING, CONNECTED, AWAY or GONE.
-        """
-        self.assertIs(user.state, state)

@@ -5,7 +5,7 @@ come back.
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import UserState
-from diarkis_tw.transports.tcp import LINGER, Phase
+from diarkis_tw.transports.stream_connection import LINGER, Phase
 from diarkis_tw.wire.message import Push, Response
 from tests.raw_client import Close, Terminate
 from tests.transports.case import ECHO, SLOW, TcpCase, TcpClient

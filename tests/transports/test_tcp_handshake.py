@@ -5,13 +5,8 @@ Tests of L{diarkis_tw.transports.tcp}: from the connection to its first command.
 from diarkis_tw.config.settings import TcpSettings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import UserState
-from diarkis_tw.transports.tcp import (
-    HANDSHAKE_TIME,
-    LINGER,
-    STRANGERS,
-    STRANGERS_PER_ADDRESS,
-    Phase,
-)
+from diarkis_tw.transports.stream_connection import HANDSHAKE_TIME, LINGER, Phase
+from diarkis_tw.transports.stream_server import STRANGERS, STRANGERS_PER_ADDRESS
 from diarkis_tw.wire.handshake import HELLO_BODY_SIZE
 from diarkis_tw.wire.keys import FLAG_EPHEMERAL, NO_EPHEMERAL, SessionKeys
 from diarkis_tw.wire.record import RecordType, record_header

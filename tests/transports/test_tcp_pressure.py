@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.inbox import FULL_PATIENCE, QUEUE_LIMIT, RELEASE_AT
 from diarkis_tw.core.user import UserState
-from diarkis_tw.transports.tcp import HOLD_BYTES, QUEUE_BYTES, Phase
+from diarkis_tw.transports.stream_connection import HOLD_BYTES, QUEUE_BYTES, Phase
 from diarkis_tw.wire.message import PUSH_HEADER_SIZE
 from tests.transports.case import ECHO, SHOUT, SLOW, TcpCase, TcpClient
 from tests.transports.fake_socket import HIGH_WATER

@@ -13,7 +13,7 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.encoded import MESSAGE_MAX_BYTES
 from diarkis_tw.core.user import UserState
 from diarkis_tw.errors import LocalProtocolError
-from diarkis_tw.transports.tcp import Phase
+from diarkis_tw.transports.stream_connection import Phase
 from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT
 from diarkis_tw.wire.handshake import encode_close
 from diarkis_tw.wire.message import RESPONSE_HEADER_SIZE, Response

@@ -20,14 +20,9 @@ from diarkis_tw.net.tls import HANDSHAKE_TIME, ServerTlsFactory
 from diarkis_tw.server import Server
 from diarkis_tw.testing.certificates import Authority
 from diarkis_tw.testing.loopback import LoopbackReactor
-from diarkis_tw.transports.tcp import (
-    HOLD_BYTES,
-    LINGER,
-    STRANGERS_PER_ADDRESS,
-    Phase,
-    TcpConnection,
-    TcpServer,
-)
+from diarkis_tw.transports.stream_connection import HOLD_BYTES, LINGER, Phase
+from diarkis_tw.transports.stream_server import STRANGERS_PER_ADDRESS
+from diarkis_tw.transports.tcp import TcpConnection, TcpServer
 from tests.raw_client import Close, RawClient, Terminate
 from tests.stream_peer import Peer, PeerFactory
 

@@ -15,30 +15,21 @@ from pathlib import Path
 from diarkis_tw.constants import (
     NODE_STATE_BYTE,
     PROTOCOL_VERSION,
-    Builtin,
     CloseCode,
     NodeState,
     Status,
 )
 from diarkis_tw.wire import ephemeral
-from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache, Cipher
 from diarkis_tw.wire.handshake import (
-    ACCEPT_BODY_SIZE,
-    HELLO_BODY_SIZE,
     NO_NONCE,
     TERMINATE_BODY_SIZE,
-    Hello,
-    Terms,
-    encode_accept,
     encode_close,
-    encode_hello,
     encode_terminate,
 )
 from diarkis_tw.wire.keep_alive import encode_keep_alive_request, encode_keep_alive_response
 from diarkis_tw.wire.keys import (
     FLAG_ENCRYPTED,
     FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
     HandshakeContext,
     TransportId,
     accept_key,
@@ -58,6 +49,8 @@ from tests.vectors.inputs import (
     repeated,
     session_inputs,
 )
+from tests.vectors.stream import stream_vectors
+from tests.vectors.text import json_vectors
 from tests.vectors.udp import (
     datagram_vectors,
     frame_vectors,
@@ -66,9 +59,6 @@ from tests.vectors.udp import (
 )
 
 FOLDER = Path(__file__).parent
-
-TERMS = Terms(bytes(8), bytes(16), 0, 0, 0, 0, 10, 3333, 0)
-"""On TCP only the connection TTL (s) and the keep-alive interval (ms) are used."""
 
 
 def key_case(name: str, context: HandshakeContext, shared: bytes) -> Json:
@@ -141,130 +131,6 @@ def ephemeral_vectors() -> Json:
         "server_public": server_public.hex(),
         "shared": shared.hex(),
         "refused_public": [point.to_bytes(32, "little").hex() for point in (0, 1, p - 1, p, p + 1)],
-    }
-
-
-def tcp_conversation(name: str, flags: int) -> Json:
-    """
-    A connection from HELLO to CLOSE, record by record.
-    """
-    offered = bool(flags & FLAG_EPHEMERAL)
-    client_ephemeral = ephemeral.public_key(CLIENT_PRIVATE) if offered else NO_EPHEMERAL
-    server_ephemeral = ephemeral.public_key(SERVER_PRIVATE) if offered else NO_EPHEMERAL
-    shared = ephemeral.shared_secret(CLIENT_PRIVATE, server_ephemeral) if offered else b""
-    assert shared is not None
-    context = HandshakeContext(
-        PROTOCOL_VERSION,
-        flags,
-        TransportId.TCP,
-        CLIENT_NONCE,
-        SERVER_NONCE,
-        client_ephemeral,
-        server_ephemeral,
-    )
-    secret = connection_secret(SESSION.master(), shared)
-    keys = connection_keys(secret, context)
-    cache = AeadCache()
-    encrypted = bool(flags & FLAG_ENCRYPTED)
-    ciphers = {
-        "c2s": Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache),
-        "s2c": Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache),
-    }
-
-    def forged(name: str, record: bytes) -> Json:
-        return {"name": name, "direction": "c2s", "packet_number": 1, "record": record.hex()}
-
-    def sealed(name: str, direction: str, number: int, type: RecordType, plaintext: bytes) -> Json:
-        header = record_header(type, len(plaintext) + TAG_SIZE)
-        body = ciphers[direction].seal(number, header, plaintext)
-        return {
-            "name": name,
-            "direction": direction,
-            "packet_number": number,
-            "type": int(type),
-            "plaintext": plaintext.hex(),
-            "record": (header + body).hex(),
-        }
-
-    hello_header = record_header(RecordType.HELLO, HELLO_BODY_SIZE)
-    hello = Hello(PROTOCOL_VERSION, flags, SESSION.sid, CLIENT_NONCE, client_ephemeral)
-    accept_header = record_header(RecordType.ACCEPT, ACCEPT_BODY_SIZE)
-    data, close = RecordType.DATA, RecordType.CLOSE
-    keep_alive = Builtin.KEEP_ALIVE
-    records = [
-        sealed(
-            "the first keep-alive, which confirms the connection",
-            "c2s",
-            0,
-            data,
-            encode_request(0, keep_alive, 0, encode_keep_alive_request(1000, None)),
-        ),
-        sealed(
-            "its answer",
-            "s2c",
-            0,
-            data,
-            encode_response(0, keep_alive, Status.OK, 0, encode_keep_alive_response(1000, 1, "")),
-        ),
-        sealed("a request", "c2s", 1, data, encode_request(2, 10, 7, b"hello")),
-        sealed("its response", "s2c", 1, data, encode_response(2, 10, Status.OK, 7, b"hello")),
-        sealed("a push", "s2c", 2, data, encode_push(2, 11, b"news")),
-        sealed("a request without payload", "c2s", 2, data, encode_request(2, 12, 0, b"")),
-        sealed(
-            "the last request of these keys", "c2s", 2**23 - 2, data, encode_request(0, 3, 1, b"")
-        ),
-        sealed(
-            "the close in its place", "c2s", 2**23 - 1, close, encode_close(CloseCode.REKEY, "")
-        ),
-        sealed("a close", "s2c", 3, close, encode_close(CloseCode.KICKED, "bye, Zoë")),
-    ]
-    request = bytes.fromhex(str(records[2]["record"]))
-    refused = [
-        forged("last bit of the tag", request[:-1] + bytes((request[-1] ^ 1,))),
-        forged("first bit of the body", request[:4] + bytes((request[4] ^ 128,)) + request[5:]),
-        forged("another type", bytes((close,)) + request[1:]),
-        forged("a byte less", record_header(data, len(request) - 5) + request[4:-1]),
-        forged("shorter than a tag", record_header(data, 15) + request[-15:]),
-        forged("empty", record_header(data, 0)),
-        forged("the number before", bytes.fromhex(str(records[0]["record"]))),
-        forged("the other direction", bytes.fromhex(str(records[3]["record"]))),
-    ]
-    return {
-        "name": name,
-        **session_inputs(),
-        "version": PROTOCOL_VERSION,
-        "flags": flags,
-        "transport": int(TransportId.TCP),
-        "client_nonce": CLIENT_NONCE.hex(),
-        "server_nonce": SERVER_NONCE.hex(),
-        "client_private": CLIENT_PRIVATE.hex() if offered else None,
-        "server_private": SERVER_PRIVATE.hex() if offered else None,
-        "client_ephemeral": client_ephemeral.hex(),
-        "server_ephemeral": server_ephemeral.hex(),
-        "connection_ttl_s": TERMS.connection_ttl,
-        "keep_alive_ms": TERMS.keep_alive,
-        "terms": TERMS.encode().hex(),
-        "hello": (hello_header + encode_hello(hello_header, hello, SESSION.hello_key())).hex(),
-        "accept": (
-            accept_header
-            + encode_accept(
-                accept_header, SERVER_NONCE, server_ephemeral, TERMS, accept_key(secret, context)
-            )
-        ).hex(),
-        "records": records,
-        "refused": refused,
-    }
-
-
-def tcp_vectors(flags: int, name: str) -> Json:
-    """
-    Both handshakes, without and with forward secrecy, of one encryption mode.
-    """
-    return {
-        "conversations": [
-            tcp_conversation(name, flags),
-            tcp_conversation(f"{name}, forward secrecy", flags | FLAG_EPHEMERAL),
-        ],
     }
 
 
@@ -422,8 +288,11 @@ def vectors() -> Iterator[tuple[str, str]]:
     for name, content in (
         ("keys.json", key_vectors()),
         ("ephemeral.json", ephemeral_vectors()),
-        ("tcp-encrypted.json", tcp_vectors(FLAG_ENCRYPTED, "encrypted")),
-        ("tcp-integrity.json", tcp_vectors(0, "integrity only")),
+        ("tcp-encrypted.json", stream_vectors(TransportId.TCP, FLAG_ENCRYPTED, "encrypted")),
+        ("tcp-integrity.json", stream_vectors(TransportId.TCP, 0, "integrity only")),
+        ("ws-encrypted.json", stream_vectors(TransportId.WS, FLAG_ENCRYPTED, "encrypted")),
+        ("ws-integrity.json", stream_vectors(TransportId.WS, 0, "integrity only")),
+        ("json-messages.json", json_vectors()),
         ("udp-encrypted.json", udp_vectors(FLAG_ENCRYPTED, "encrypted")),
         ("udp-integrity.json", udp_vectors(0, "integrity only")),
         ("datagrams.json", datagram_vectors()),

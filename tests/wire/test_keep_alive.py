@@ -12,6 +12,8 @@ from diarkis_tw.wire.keep_alive import (
     decode_keep_alive_response,
     encode_keep_alive_request,
     encode_keep_alive_response,
+    keep_alive_request_value,
+    read_keep_alive_response,
 )
 from tests.strategies import payloads, sized, u64
 
@@ -109,3 +111,45 @@ class ResponseTests(SynchronousTestCase):
         """
         for time, address in ((2**64, ""), (-1, ""), (0, "\ud800")):
             self.assertRaises(LocalProtocolError, encode_keep_alive_response, time, 1, address)
+
+
+class ValueTests(SynchronousTestCase):
+    """
+    Keep-alives over a transport of texts, as the client has them.
+    """
+
+    def test_request(self) -> None:
+        """
+        What is asked has both numbers, no round trip being 65535 and a long one cut.
+        """
+        for rtt, written in ((None, 65535), (0, 0), (70_000, 65534)):
+            self.assertEqual(keep_alive_request_value(5, rtt), {"time": 5, "rtt": written})
+
+    def test_response(self) -> None:
+        """
+        What is answered is read, numbers as floats and without an address too.
+        """
+        for value, found in (
+            ({"time": 5, "state": 1}, (5, 1, "")),
+            ({"time": 5.0, "state": 3.0, "address": "1.2.3.4:5"}, (5, 3, "1.2.3.4:5")),
+        ):
+            self.assertEqual(read_keep_alive_response(value), found)
+
+    def test_refused(self) -> None:
+        """
+        Anything else is refused.
+        """
+        for value in (
+            {},
+            {"time": 5},
+            {"state": 1},
+            {"time": -1, "state": 1},
+            {"time": 2**64, "state": 1},
+            {"time": float("inf"), "state": 1},
+            {"time": float("nan"), "state": 1},
+            {"time": 5, "state": 0},
+            {"time": 5, "state": 1.5},
+            {"time": 5, "state": [1]},
+            {"time": 5, "state": 1, "address": None},
+        ):
+            self.assertRaises(RemoteProtocolError, read_keep_alive_response, value)

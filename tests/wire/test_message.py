@@ -12,6 +12,7 @@ from diarkis_tw.wire.message import (
     REQUEST_HEADER_SIZE,
     RESPONSE_HEADER_SIZE,
     Push,
+    Request,
     Response,
     decode_request,
     decode_server_message,
@@ -19,6 +20,7 @@ from diarkis_tw.wire.message import (
     encode_request,
     encode_response,
 )
+from diarkis_tw.wire.value import encode_value
 from tests.strategies import payloads, statuses, u8, u16
 
 
@@ -61,6 +63,30 @@ class RequestTests(SynchronousTestCase):
         encode_request(255, 65535, 65535, b"")
         for numbers in ((256, 0, 0), (-1, 0, 0), (0, 65536, 0), (0, -1, 0), (0, 0, 65536)):
             self.assertRaises(LocalProtocolError, encode_request, *numbers, b"")
+
+
+class ClassesTests(SynchronousTestCase):
+    """
+    The classes that stand for messages on all transports.
+    """
+
+    def test_encode(self) -> None:
+        """
+        A request is written with its payload, a value as MessagePack.
+        """
+        self.assertEqual(Request(2, 10, 7, b"x").encode(), encode_request(2, 10, 7, b"x"))
+        value = encode_value({"a": 1})
+        self.assertEqual(Request(2, 10, 7, {"a": 1}).encode(), encode_request(2, 10, 7, value))
+        self.assertRaises(LocalProtocolError, Request(2, 10, 7, {"a": object()}).encode)
+
+    def test_value(self) -> None:
+        """
+        Responses and pushes read their value, MessagePack or map.
+        """
+        for payload in (encode_value({"a": 1}), {"a": 1}):
+            self.assertEqual(Response(2, 10, Status.OK, 0, payload).value(), {"a": 1})
+            self.assertEqual(Push(2, 10, payload).value(), {"a": 1})
+        self.assertRaises(RemoteProtocolError, Push(2, 10, b"text").value)
 
 
 class ServerMessageTests(SynchronousTestCase):

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
-from diarkis_tw.wire.value import decode_error, decode_value, encode_error, encode_value
+from diarkis_tw.wire.value import (
+    decode_error,
+    decode_value,
+    encode_error,
+    encode_payload,
+    encode_value,
+    value_of,
+)
 from tests.strategies import payloads, values
 
 
@@ -168,3 +175,42 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(decode_error(encode_error(2**63 - 1, "")), (2**63 - 1, ""))
         self.assertRaises(LocalProtocolError, encode_error, 2**64, "")
         self.assertRaises(LocalProtocolError, encode_error, 2**64, "\udcff")
+
+    def test_asValue(self) -> None:
+        """
+        A map that a transport of texts gave is read likewise, numbers as floats too.
+        """
+        for value, found in (
+            ({"code": 7, "message": "no"}, (7, "no")),
+            ({"code": 7.0, "message": "no", "more": 1}, (7, "no")),
+            (MappingProxyType({"code": 7, "message": "no"}), (7, "no")),
+            ({"code": 7.5, "message": "no"}, (0, "")),
+            ({"code": float("inf"), "message": "no"}, (0, "")),
+            ({"code": "7", "message": "no"}, (0, "")),
+            ({"code": 7}, (0, "")),
+            ({}, (0, "")),
+        ):
+            self.assertEqual(decode_error(value), found)
+
+
+class PayloadTests(SynchronousTestCase):
+    """
+    Payloads that are bytes or values.
+    """
+
+    def test_valueOf(self) -> None:
+        """
+        A value is read from MessagePack, and from a map; nothing else is one.
+        """
+        self.assertEqual(value_of(encode_value({"a": 1})), {"a": 1})
+        self.assertEqual(value_of({"a": 1}), {"a": 1})
+        for payload in (b"", b"text", b"\x01"):
+            self.assertRaises(RemoteProtocolError, value_of, payload)
+
+    def test_encodePayload(self) -> None:
+        """
+        Bytes stay, a value becomes MessagePack.
+        """
+        self.assertEqual(encode_payload(b"\xff"), b"\xff")
+        self.assertEqual(encode_payload({"a": 1}), encode_value({"a": 1}))
+        self.assertRaises(LocalProtocolError, encode_payload, "text")
