@@ -49,7 +49,7 @@ class Encoded:
     @property
     def binary(self) -> bytes:
         """
-        The message of protocol section 5, made on first use.
+        The message of protocol section "Messages", made on first use.
 
         @raise LocalProtocolError: a number is out of range, the value holds
             something that MessagePack cannot say, or the message is above

@@ -7,9 +7,12 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import UID_MAX_BYTES, Builtin, CloseCode, ErrorCode, Status
+from diarkis_tw.transports import ws
 from diarkis_tw.wire.cipher import STREAM_NUMBER_LIMIT
 from diarkis_tw.wire.handshake import REASON_MAX_BYTES
+from diarkis_tw.wire.json_text import DEPTH_MAX
 from diarkis_tw.wire.record import RecordType
+from diarkis_tw.wire.websocket import BINARY_SUBPROTOCOL, JSON_SUBPROTOCOL, close_status
 from tests.wire.protocol_document import DOCUMENT, load, rows, section, unfold
 
 
@@ -61,6 +64,18 @@ class WorkedExampleTests(SynchronousTestCase):
         )
         blocks["terminate record"] = terminate
         return blocks
+
+    def expected_ws(self) -> dict[str, str]:
+        """
+        Every block of the binary WebSocket example by its name, from the vectors.
+        """
+        plain = load("ws-encrypted.json")["conversations"][0]
+        (request,) = (each for each in plain["records"] if each["name"] == "a request")
+        return {
+            "ws hello": plain["hello"],
+            "ws accept": plain["accept"],
+            "ws request record": request["record"],
+        }
 
     def expected_udp(self) -> dict[str, str]:
         """
@@ -115,7 +130,27 @@ class WorkedExampleTests(SynchronousTestCase):
         found = re.findall(r"^```hex ([^\n]+)\n(.*?)^```$", DOCUMENT, re.M | re.S)
         blocks = {name: unfold(text) for name, text in found}
         self.assertEqual(len(blocks), len(found))
-        self.assertEqual(blocks, self.expected_tcp() | self.expected_udp())
+        self.assertEqual(blocks, self.expected_tcp() | self.expected_ws() | self.expected_udp())
+
+    def test_jsonDiffers(self) -> None:
+        """
+        Every JSON block of the document is the vector of its name, said the same way.
+        """
+        found = re.findall(r"^```json ([^\n]+)\n(.*?)\n```$", DOCUMENT, re.M | re.S)
+        vectors = load("json-messages.json")
+        expected = {name: vectors[name] for name in ("hello", "auth", "ready")}
+        (expected["terminate"],) = (
+            case["text"] for case in vectors["terminates"] if case["reason"] == "UNKNOWN"
+        )
+        for name in ("request", "response"):
+            (expected[name],) = (
+                case["text"]
+                for case in vectors[f"{name}s"]
+                if (case["request_id"], case["bytes"]) == (7, b"hello".hex())
+            )
+        expected["push"] = vectors["pushes"][0]["text"]
+        self.assertEqual(dict(found), expected)
+        self.assertEqual(len(found), len(expected))
 
     def test_sharedKeysDiffer(self) -> None:
         """
@@ -130,6 +165,21 @@ class WorkedExampleTests(SynchronousTestCase):
         cases = {case["name"]: case for case in load("keys.json")["cases"]}
         for name in ("master", "hello_key", "secret"):
             self.assertEqual(cases["TCP, no ephemerals"][name], cases["UDP, no ephemerals"][name])
+
+    def test_sharedKeysOfWebSocketDiffer(self) -> None:
+        """
+        The WebSocket examples have the keys and nonces of the TCP one.
+        """
+        tcp = load("tcp-encrypted.json")["conversations"][0]
+        json = load("json-messages.json")
+        for other in (json, load("ws-encrypted.json")["conversations"][0]):
+            for name in (
+                *("sid", "encryptionKey", "encryptionIV", "encryptionMacKey"),
+                *("client_nonce", "server_nonce"),
+            ):
+                self.assertEqual(tcp[name], other[name])
+        (keys,) = (c for c in load("keys.json")["cases"] if c["name"] == "TCP, no ephemerals")
+        self.assertEqual(keys["hello_key"], json["hello_key"])
 
     def test_packetNumbersDiffer(self) -> None:
         """
@@ -204,5 +254,27 @@ class TableTests(SynchronousTestCase):
         limits = {cells[0]: cells[1] for cells in rows(section("Limits"))}
         self.assertEqual(limits["reason of a CLOSE"], f"{REASON_MAX_BYTES} bytes")
         self.assertEqual(limits["uid"], f"{UID_MAX_BYTES} bytes")
-        self.assertEqual(limits["records of one direction on TCP"], "2^23")
+        self.assertEqual(limits["records of one direction on TCP and WebSocket"], "2^23")
         self.assertEqual(STREAM_NUMBER_LIMIT + 1, 2**23)
+
+    def test_limitsOfWebSocketDiffer(self) -> None:
+        """
+        So are those of WebSocket, and the close statuses that the text names.
+        """
+        (found,) = re.findall(r"On WebSocket also:\n\n(.*?)\n\n", section("Limits"), re.S)
+        self.assertEqual(
+            {cells[0]: cells[1] for cells in rows(found)[2:]},
+            {
+                "opening handshake": f"{ws.HEADER_BYTES} bytes",
+                "message before the connection is open": f"{ws.STRANGER_BYTES} bytes",
+                "fragments of a message": f"{ws.FRAGMENTS}",
+                "pings and pongs per second": f"{ws.CONTROL_FRAMES}",
+                "depth of JSON": f"{DEPTH_MAX}",
+            },
+        )
+        self.assertEqual(ws.CONTROL_PERIOD, 1)
+        for status, name in re.findall(r"\b(4\d\d\d) ([A-Z_]+)", section("WebSocket")):
+            self.assertEqual(int(status), close_status(CloseCode[name]))
+        text = section("WebSocket") + section("The JSON subprotocol")
+        for name in (JSON_SUBPROTOCOL, BINARY_SUBPROTOCOL, "diarkis_tw/1 ws"):
+            self.assertIn(name, text)
