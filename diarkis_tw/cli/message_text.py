@@ -22,6 +22,7 @@ from diarkis_tw.client import (
     ResponseError,
     Status,
 )
+from diarkis_tw.constants import Builtin
 from diarkis_tw.wire.value import decode_error, decode_value, encode_value
 
 
@@ -167,4 +168,6 @@ def show_push(push: Push) -> str:
     @param push: as it came.
     @return: one line.
     """
+    if push.ver == 0 and push.cmd == Builtin.NOTIFICATION:
+        return f"notification payload={show_payload(push.payload)}"
     return f"push ver={push.ver} cmd={push.cmd} payload={show_payload(push.payload)}"

@@ -281,6 +281,15 @@ class Client:
         """
         self._any_push.add(handler)
 
+    def on_notification(self, handler: Handler[[bytes]]) -> None:
+        """
+        Listen to notifications to all users, unless they were sent as another push.
+        Go: C{OnNotification}.
+
+        @param handler: called with the message.
+        """
+        self.on_push(BUILTIN, Builtin.NOTIFICATION, handler)
+
     def on_response(self, handler: Handler[[Response]]) -> None:
         """
         Listen to responses that no request waits for: answers to L{send}, and those
