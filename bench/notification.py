@@ -16,6 +16,7 @@ import argparse
 import os
 import select
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,8 +46,11 @@ USERS: Final = 10_000
 TRANSPORTS: Final = ("tcp", "udp")
 MESSAGE_SIZE: Final = 64
 RECORD_SIZE: Final = 65536
-STUCK: Final = 10.0
-"""Seconds without anything received after which the run has failed."""
+STUCK: Final = 20.0
+"""Seconds after which a run has failed."""
+
+TICK: Final = 0.1
+"""Seconds without anything received after which a lost command is sent again."""
 
 
 class TcpUser:
@@ -92,27 +96,27 @@ class UdpUser:
         connection.receive(self.socket.recv(DATAGRAM_SIZE), clock())
         messages = [message for message, _ in connection.delivered]
         connection.delivered.clear()
-        self._flush(ACK_DELAY)
+        self.flush(ACK_DELAY)
         return messages
 
-    def command(self, cmd: int, payload: bytes = b"") -> None:
+    def send(self, message: bytes) -> None:
         """
-        Send a command of version 2.
+        Send a message reliably.
         """
-        self._connection.send(encode_request(2, cmd, 1, payload), True, 0, clock())
-        self._flush(0)
+        self._connection.send(message, True, 0, clock())
+        self.flush()
 
-    def answer(self) -> bytes:
+    def tick(self) -> None:
         """
-        Wait for the answer.
+        Send again what seems lost.
         """
-        while True:
-            for message in self.receive():
-                found = decode_server_message(message)
-                if isinstance(found, Response):
-                    return found.payload
+        self._connection.tick(clock())
+        self.flush()
 
-    def _flush(self, ahead: int) -> None:
+    def flush(self, ahead: int = 0) -> None:
+        """
+        Send what there is, and what there would be C{ahead} microseconds later.
+        """
         for datagram in self._connection.flush(clock() + ahead):
             self.socket.send(datagram)
 
@@ -130,19 +134,21 @@ class Audience:
         with EndpointApi(process.addresses["HTTP"]) as api:
             self._control = UdpUser(api, CONTROL, ciphers)
             self._users = [make(api, f"user{number}", ciphers) for number in range(count)]
-        self._by_fd = {user.socket.fileno(): user for user in self._users}
+        self._by_fd = {user.socket.fileno(): user for user in (self._control, *self._users)}
         self._epoll = select.epoll()
-        for descriptor in self._by_fd:
-            self._epoll.register(descriptor, select.EPOLLIN)
-        for user in self._users:
+        for descriptor, user in self._by_fd.items():
             user.socket.setblocking(False)  # a time-out would be another system call
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._answers: deque[bytes] = deque()
+        self._missing: set[TcpUser | UdpUser] = set()
+        self._expected: Push | None = None
 
     def close(self) -> None:
         """
         Close all sockets.
         """
         self._epoll.close()
-        for user in (self._control, *self._users):
+        for user in self._by_fd.values():
             user.socket.close()
 
     def notify(self) -> tuple[float, Measured]:
@@ -152,39 +158,54 @@ class Audience:
         @return: seconds until all had received it, and what the server measured.
         """
         message = os.urandom(MESSAGE_SIZE)
+        self._expected = Push(0, Builtin.NOTIFICATION, message)
+        self._missing.update(self._users)
         begin = time.perf_counter()
-        self._control.command(SEND, message)
-        received = self._receive(Push(0, Builtin.NOTIFICATION, message)) - begin
-        self._control.answer()
+        self._control.send(encode_request(2, SEND, 1, message))
+        self._receive_until(lambda: not self._missing)
+        received = time.perf_counter() - begin
+        self._receive_until(lambda: bool(self._answers))
+        self._answers.clear()
         return received, self._report()
 
     def wait(self, duration: float) -> Measured:
         """
         Have nothing sent for a while.
         """
-        self._control.command(START)
-        self._control.answer()
-        time.sleep(duration)
+        self._ask(START)
+        end = time.perf_counter() + duration
+        # Who does not acknowledge what comes again would be taken for gone.
+        self._receive_until(lambda: time.perf_counter() >= end)
         return self._report()
 
     def _report(self) -> Measured:
-        self._control.command(REPORT)
-        return msgspec.convert(decode_value(self._control.answer()), Measured)
+        return msgspec.convert(decode_value(self._ask(REPORT)), Measured)
 
-    def _receive(self, expected: Push) -> float:
-        missing = set(self._by_fd)
-        now = time.perf_counter()
-        while missing:
-            ready = self._epoll.poll(STUCK)
-            if not ready:
-                raise RuntimeError(f"{len(missing)} users got nothing for {STUCK:g} s")
+    def _ask(self, cmd: int) -> bytes:
+        self._control.send(encode_request(2, cmd, 1, b""))
+        self._receive_until(lambda: bool(self._answers))
+        return self._answers.popleft()
+
+    def _receive_until(self, is_done: Callable[[], bool]) -> None:
+        end = time.perf_counter() + STUCK
+        while not is_done():
+            ready = self._epoll.poll(TICK)
+            if time.perf_counter() > end:
+                raise RuntimeError(f"{len(self._missing)} users got nothing for {STUCK:g} s")
             for descriptor, _ in ready:
-                for message in self._by_fd[descriptor].receive():
-                    if decode_server_message(message) != expected or descriptor not in missing:
-                        raise RuntimeError("a user got something else")
-                    missing.remove(descriptor)
-            now = time.perf_counter()
-        return now
+                user = self._by_fd[descriptor]
+                for message in user.receive():
+                    self._received(user, decode_server_message(message))
+            if not ready:
+                self._control.tick()
+
+    def _received(self, user: TcpUser | UdpUser, found: Push | Response) -> None:
+        if user is self._control and isinstance(found, Response):
+            self._answers.append(found.payload)
+        elif user in self._missing and found == self._expected:
+            self._missing.remove(user)
+        else:
+            raise RuntimeError(f"a user got {found!r}")
 
 
 def measure(
