@@ -29,6 +29,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from diarkis_tw.core.background import background
+from diarkis_tw.core.callables import describe_callable, parameter_count
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.fan_out import FanOut
 from diarkis_tw.core.user import User, UserState
@@ -142,7 +143,7 @@ class Notifier:
 
         @raise RegistrationError: not enabled, or not a name and a function.
         """
-        self._check_registration("set_on_notification", name, handler)
+        self._check_registration("set_on_notification", name, handler, 2)
         if iscoroutinefunction(handler):
             raise RegistrationError(
                 f"set_on_notification {name!r}: the handler must answer at once, not be async"
@@ -157,7 +158,7 @@ class Notifier:
             something is not what it should be.
         """
         what = "notification_service"
-        self._check_registration(what, name, loader)
+        self._check_registration(what, name, loader, 0)
         if self._running:
             raise RegistrationError(f"{what} {name!r}: too late, the server has started")
         if name in self._services:
@@ -231,13 +232,21 @@ class Notifier:
 
     # Inside
 
-    def _check_registration(self, what: str, name: object, function: object) -> None:
+    def _check_registration(
+        self, what: str, name: object, function: Callable[..., object], parameters: int
+    ) -> None:
         if not self._enabled:
             raise RegistrationError(f"{what}: call enable_notifications() before")
         if not isinstance(name, str):
             raise RegistrationError(f"{what}: the name is a str, not {type(name).__name__}")
         if not callable(function):
             raise RegistrationError(f"{what} {name!r}: {function!r} cannot be called")
+        if parameter_count(function) not in (parameters, None):
+            where = describe_callable(function)
+            raise RegistrationError(
+                f"{what} {name!r}: {where} must take {parameters} parameters: "
+                + ("user and notification" if parameters else "it is called without any")
+            )
 
     def _check_running(self, what: str) -> None:
         if not self._enabled:

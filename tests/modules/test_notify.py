@@ -745,6 +745,7 @@ class LifeTests(CoreTestCase):
             ("s", self.load, "one of that name"),
             (None, self.load, "str, not NoneType"),
             ("t", None, "cannot be called"),
+            ("t", lambda user: None, "must take 0 parameters"),
         ):
             error = self.assertRaises(RegistrationError, self.notifier.add_service, name, wrong, 5)
             self.assertIn(text, str(error))
@@ -762,6 +763,8 @@ class LifeTests(CoreTestCase):
         for name, wrong, text in (
             (b"news", lambda user, notification: True, "str, not bytes"),
             ("news", True, "cannot be called"),
+            ("news", lambda user: True, "test_notify.py"),
+            ("news", lambda: True, "user and notification"),
             ("news", handler, "not be async"),
         ):
             error = self.assertRaises(RegistrationError, self.notifier.set_handler, name, wrong)
