@@ -1,27 +1,30 @@
 """
 The echo benchmark: 64 bytes there and back, the server in its own process on
 one core, the load on the other one, and a bare Twisted echo as the floor. Then
-users who do little: their keep-alives and their memory.
+users who do little: their keep-alives, their memory, and notifications to all.
 
 How it is measured: L{bench.contest}.
 """
 
 import argparse
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench import idle, keep_alive, tcp, udp
+from bench import idle, keep_alive, notification, tcp, udp
 from bench.contest import Contestant, contest, report, report_unclean
 from bench.figures import machine
-from bench.process import ServerProcess, cores, game_server
+from bench.process import ServerProcess, cores, game_server, pinned
 from diarkis_tw.config.fields import CONNECTION_TTL_DEFAULT
 
 PARTS: Final = {"tcp": tcp.contestants, "udp": udp.contestants}
+
+
+NOTIFICATIONS: Final = 3
+"""How often one is sent to all."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +43,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--keep-alive", type=int, default=5000, help="UDP users who keep alive; 0 = without"
     )
     parser.add_argument(
-        "--interval", type=float, default=keep_alive.INTERVAL, help="of their keep-alives"
+        "--notified",
+        type=int,
+        default=notification.USERS,
+        help="users who get a notification; 0 = without",
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=keep_alive.INTERVAL,
+        help="of their keep-alives, and between notifications",
     )
 
 
@@ -53,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     core, load_core = cores()
     if core is None:
         print("one core only: load and server disturb each other", flush=True)
-    with TemporaryDirectory(prefix="bench-") as name, _pinned(load_core):
+    with TemporaryDirectory(prefix="bench-") as name, pinned(load_core):
         folder = Path(name)
         for part in PARTS:
             if options.only in (None, part):
@@ -62,6 +74,11 @@ def run(options: argparse.Namespace) -> None:
                 _memory(part, folder, core, options.idle)
         if options.keep_alive and options.only != "tcp":
             _keep_alives(folder, core, options.keep_alive, options.interval)
+        for part in PARTS:
+            if options.notified and options.only in (None, part):
+                notification.measure(
+                    folder, core, part, options.notified, NOTIFICATIONS, options.interval
+                )
     print(f"\n{time.monotonic() - begin:.0f} s in all", flush=True)
 
 
@@ -102,14 +119,3 @@ def _keep_alives(folder: Path, core: int | None, count: int, interval: float) ->
 
 def _floor(folder: Path, core: int | None) -> ServerProcess:
     return ServerProcess(["-m", "bench.floor"], folder, "floor", core)
-
-
-@contextmanager
-def _pinned(core: int | None) -> Iterator[None]:
-    usable = os.sched_getaffinity(0)
-    try:
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-        yield
-    finally:
-        os.sched_setaffinity(0, usable)

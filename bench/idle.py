@@ -34,7 +34,7 @@ def bytes_per_user(part: str, server: ServerProcess, count: int) -> float:
     """
     first = count // FIRST
     if part == "tcp":
-        _allow_open_files(count + first + SPARE_FILES)
+        allow_open_files(count + first)
     before = 0
     with server, ExitStack() as stack:
         api = stack.enter_context(EndpointApi(server.addresses["HTTP"]))
@@ -53,7 +53,11 @@ def bytes_per_user(part: str, server: ServerProcess, count: int) -> float:
         return (server.resident_bytes() - before) / count
 
 
-def _allow_open_files(count: int) -> None:
+def allow_open_files(connections: int) -> None:
+    """
+    Let this process, and those that it starts, have so many, if the system does.
+    """
+    count = connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -23,7 +24,6 @@ CONFIG: Final[dict[str, Any]] = {
     "HTTP": {"address": "127.0.0.1", "port": 0},
     "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 1},
     "log": {"level": "warn"},
-    "app": {"module": "diarkis_tw.demo"},
 }
 
 START_TIME: Final = 20.0
@@ -120,16 +120,21 @@ class ServerProcess:
 
 
 def game_server(
-    folder: Path, name: str, core: int | None, connection_ttl: int = 600
+    folder: Path,
+    name: str,
+    core: int | None,
+    connection_ttl: int = 600,
+    app: str = "diarkis_tw.demo",
 ) -> ServerProcess:
     """
-    Describe a real server with the demo.
+    Describe a real server.
 
     @param connection_ttl: of UDP, in seconds.
+    @param app: the module of its application.
     """
     config = folder / f"{name}.config.json"
     udp = CONFIG["UDP"] | {"connectionTTL": connection_ttl}
-    config.write_text(json.dumps(CONFIG | {"UDP": udp}))
+    config.write_text(json.dumps(CONFIG | {"UDP": udp, "app": {"module": app}}))
     program = "from twisted.scripts.twistd import run; run()"
     command = ["-c", program, "-n", "--pidfile=", "diarkis", "--config", str(config)]
     return ServerProcess(command, folder, name, core)
@@ -143,3 +148,17 @@ def cores() -> tuple[int | None, int | None]:
     """
     usable = sorted(os.sched_getaffinity(0))
     return (usable[-1], usable[0]) if len(usable) > 1 else (None, None)
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """
+    Run this process on one core; L{None} = anywhere.
+    """
+    usable = os.sched_getaffinity(0)
+    try:
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)

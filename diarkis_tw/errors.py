@@ -36,6 +36,12 @@ class RegistrationError(DiarkisError, ValueError):
     """
 
 
+class NotificationError(DiarkisError, ValueError):
+    """
+    A notification is not one, or cannot be sent now.
+    """
+
+
 class LocalProtocolError(DiarkisError):
     """
     The caller asked for something the protocol does not allow.

@@ -55,6 +55,12 @@ class DocumentTests(SynchronousTestCase):
         """
         self.run_document("docs/http.md")
 
+    def test_api(self) -> None:
+        """
+        The blocks of the API document do what it says.
+        """
+        self.run_document("docs/api.md")
+
     def test_links(self) -> None:
         """
         Links between the documents lead to files that exist.

@@ -26,6 +26,7 @@ from diarkis_tw.client import (
     Value,
     value_of,
 )
+from diarkis_tw.constants import Builtin
 from diarkis_tw.wire.value import decode_error, encode_value
 
 
@@ -185,4 +186,6 @@ def show_push(push: Push) -> str:
     @param push: as it came.
     @return: one line.
     """
+    if push.ver == 0 and push.cmd == Builtin.NOTIFICATION:
+        return f"notification payload={show_payload(push.payload)}"
     return f"push ver={push.ver} cmd={push.cmd} payload={show_payload(push.payload)}"

@@ -3,7 +3,7 @@ What the application wants to hear of a client: its handlers, by event.
 """
 
 from diarkis_tw.client.handlers import Handler, Handlers
-from diarkis_tw.constants import CloseCode, NodeState
+from diarkis_tw.constants import Builtin, CloseCode, NodeState
 from diarkis_tw.wire.message import Push, Response
 from diarkis_tw.wire.value import Payload
 
@@ -43,6 +43,15 @@ class Listening:
         @param handler: called with the L{Push}, after those of L{on_push}.
         """
         self._any_push.add(handler)
+
+    def on_notification(self, handler: Handler[[Payload]]) -> None:
+        """
+        Listen to notifications to all users, unless they were sent as another push.
+        Go: C{OnNotification}.
+
+        @param handler: called with the message.
+        """
+        self.on_push(0, Builtin.NOTIFICATION, handler)
 
     def on_response(self, handler: Handler[[Response]]) -> None:
         """

@@ -10,6 +10,7 @@ Rules:
   - A second connection of one sid takes over; the first gets REPLACED.
   - C{on_disconnect} callbacks run exactly once for each user that was ever
     connected, when it is GONE.
+  - C{on_connect} callbacks run whenever a connection is confirmed.
   - One sweep a second looks after time-outs of users, whatever the transport:
     silence, a queue or a connection that stays full, an unfinished handler.
   - A user whose command is unfinished for its connectionTTL is GONE, not AWAY,
@@ -31,6 +32,7 @@ from diarkis_tw.core.background import background, call_safely
 from diarkis_tw.core.connection import Connection
 from diarkis_tw.core.dispatch import Dispatcher
 from diarkis_tw.core.encoded import BuiltinPush
+from diarkis_tw.core.fan_out import FanOut
 from diarkis_tw.core.inbox import FULL_PATIENCE
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.mesh.interface import Mesh
@@ -100,7 +102,11 @@ class Users:
         self._pending: dict[str, User] = {}
         self._connected: dict[bytes, User] = {}
         self._away: dict[bytes, User] = {}
+        self._on_connect: list[Callable[[User], object]] = []
         self._on_disconnect: list[Callable[[str, User], object]] = []
+        byte = NODE_STATE_BYTE[NodeState.OFFLINE]
+        self._offline = BuiltinPush(Builtin.NODE_STATE, bytes((byte,)), {"state": byte})
+        self._telling = FanOut(clock, self, lambda user: user.send(self._offline, True))
         self._empty: list[Deferred[None]] = []
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
@@ -138,6 +144,13 @@ class Users:
         """
         return self._by_uid.get(uid)
 
+    def on_connect(self, callback: Callable[[User], object]) -> None:
+        """
+        Call C{callback(user)} whenever a user has a connection: when a session
+        begins and each time it is resumed. What waited has been sent by then.
+        """
+        self._on_connect.append(callback)
+
     def on_disconnect(self, callback: Callable[[str, User], object]) -> None:
         """
         Call C{callback(sid, user)} once for each user that leaves.
@@ -157,6 +170,7 @@ class Users:
         """
         if self._sweeping.running:
             self._sweeping.stop()
+        self._telling.stop()
         for user in list(self._by_sid.values()):
             self.remove(user, CloseCode.SERVER_OFFLINE)
 
@@ -202,6 +216,8 @@ class Users:
         self._connected[user.keys.sid] = user
         user.state = UserState.CONNECTED
         user.flush_waiting()
+        for callback in self._on_connect:
+            call_safely("an on_connect callback", callback, user)
         return True
 
     def lost(self, user: User, connection: Connection, code: CloseCode | None) -> None:
@@ -247,13 +263,13 @@ class Users:
 
     def tell_state(self, state: NodeState) -> None:
         """
-        Tell all clients at once that the node is OFFLINE.
+        Tell all clients at once that the node is OFFLINE. Keep-alives say the
+        other states.
         """
         if state is NodeState.OFFLINE:
-            byte = NODE_STATE_BYTE[state]
-            push = BuiltinPush(Builtin.NODE_STATE, bytes((byte,)), {"state": byte})
-            for user in self:
-                user.send(push, True)
+            self._telling.start(at_once=True)
+        else:
+            self._telling.stop()
 
     def _end(self, user: User, code: CloseCode) -> None:
         was_pending = user.state is UserState.PENDING

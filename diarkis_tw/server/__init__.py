@@ -12,12 +12,14 @@ from diarkis_tw.errors import (
     DiarkisError,
     HttpError,
     LocalProtocolError,
+    NotificationError,
     RegistrationError,
     RemoteProtocolError,
     StartError,
 )
 from diarkis_tw.http.request import HttpRequest
 from diarkis_tw.http.response import Response
+from diarkis_tw.modules.notification import Notification
 from diarkis_tw.server.server import Server
 from diarkis_tw.wire.value import decode_value, encode_value
 
@@ -31,6 +33,8 @@ __all__ = [
     "HttpRequest",
     "LocalProtocolError",
     "NodeState",
+    "Notification",
+    "NotificationError",
     "RegistrationError",
     "RemoteProtocolError",
     "Request",

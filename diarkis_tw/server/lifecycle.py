@@ -68,6 +68,22 @@ class Listener(Protocol):
         """
 
 
+class Part(Protocol):
+    """
+    Something that does its work while there are users, such as notifications.
+    """
+
+    def start(self) -> None:
+        """
+        All is bound; C{on_ready} callbacks come next.
+        """
+
+    def stop(self) -> None:
+        """
+        The sessions end next.
+        """
+
+
 class StartRefused(StartError, SystemExit):
     """
     The node cannot start: a C{SystemExit}, so that twistd and twist end with
@@ -90,6 +106,7 @@ class Lifecycle(Service):
     @ivar on_terminate: callbacks once all sessions have ended.
     @ivar on_online: called last of all, to announce the node; see L{reactor_runs}.
     @ivar on_hangup: called when the process is told to read its configuration again.
+    @ivar parts: started and stopped with the sweep of users.
     @ivar prepare: called first of all, to make C{listeners}.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
@@ -117,6 +134,7 @@ class Lifecycle(Service):
         self._describe = describe
         self._shutdown_timeout = shutdown_timeout
         self.listeners: list[Listener] = []
+        self.parts: list[Part] = []
         self.on_start: list[Callback] = []
         self.on_ready: list[Callback] = []
         self.on_terminate: list[Callback] = []
@@ -178,6 +196,8 @@ class Lifecycle(Service):
         self._describe()
         self._mesh.join(self._describe)
         self._users.start()
+        for part in self.parts:
+            part.start()
         for loop, period in self._periodic:
             background("a periodic job of the node", loop.start(period, now=False))
         await self._run("on_ready", self.on_ready)
@@ -303,6 +323,8 @@ class Lifecycle(Service):
             if loop.running:
                 loop.stop()
         self._node.terminate()
+        for part in self.parts:
+            part.stop()
         self._users.stop()
         closing = DeferredList(
             [listener.close() for listener in self.listeners], consumeErrors=True

@@ -54,9 +54,9 @@ from diarkis_tw.wire.reset import RESET_RANDOM_MAX, RESET_RANDOM_MIN, encode_res
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """What the kernel may hold while the reactor is busy, if it allows that much."""
 
-READ_MOST: Final = 64 * 1024
-"""Bytes read in one go before timers run; Twisted's 256 KiB are thousands of
-small datagrams."""
+READ_MOST: Final = 16 * 1024
+"""Bytes read in one go before timers and others run; Twisted's 256 KiB are
+thousands of small datagrams, and 400 acknowledgements take some 10 ms."""
 
 REASSEMBLY_MOST: Final = 64 * 1024 * 1024
 """Bytes of incomplete messages of all connections together."""

@@ -20,6 +20,7 @@ TINY = [
     "--idle=10",
     "--keep-alive=10",
     "--interval=0.2",
+    "--notified=10",
 ]
 
 
@@ -40,7 +41,12 @@ class EchoTests(SynchronousTestCase):
             timeout=60,
         )
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-        for part in ("Closed loop: 2 clients", "Fixed rate: 200", "KiB resident per user"):
+        for part in (
+            "Closed loop: 2 clients",
+            "Fixed rate: 200",
+            "KiB resident per user",
+            "sent to all",
+        ):
             self.assertEqual(ended.stdout.count(part), 2, part)
         above = [line.split()[-1] for line in ended.stdout.splitlines() if line[:5] == "above"]
         self.assertEqual(above, 2 * ["diarkis_tw"] + 2 * ["unreliable", "reliable"])

@@ -109,3 +109,5 @@ class ShowTests(SynchronousTestCase):
         ):
             self.assertEqual(show_response(message), line)
         self.assertEqual(show_push(Push(2, 11, b"\xff")), "push ver=2 cmd=11 payload=hex:ff")
+        self.assertEqual(show_push(Push(0, 400, b"at noon")), 'notification payload="at noon"')
+        self.assertEqual(show_push(Push(2, 400, b"")), 'push ver=2 cmd=400 payload=""')

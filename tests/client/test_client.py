@@ -207,6 +207,14 @@ class PushTests(ClientCase):
         self.push(3, 11, b"other version")
         self.assertEqual(self.got, [b"mine"])
 
+    def test_notification(self):
+        """on_notification gets the message of the notification push, and no other."""
+        self.client.on_notification(self.got.append)
+        self.client.on_notification(lambda message: self.got.append(message[::-1]))
+        for ver, cmd in ((0, 400), (2, 400), (2, 11)):
+            self.push(ver, cmd, b"news")
+        self.assertEqual(self.got, [b"news", b"swen"])
+
     def test_any(self):
         """on_any_push gets every push, also one with a handler of its own."""
         self.client.on_push(2, 11, lambda payload: self.got.append(payload))

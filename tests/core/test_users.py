@@ -5,11 +5,12 @@ Tests of L{diarkis_tw.core.users}: who is known, and who replaces whom.
 import msgspec
 
 from diarkis_tw.constants import CloseCode, NodeState
+from diarkis_tw.core.fan_out import PERIOD, SLICE_USERS
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.core.users import PENDING_LIFE, PENDING_LIMIT, TooManyPending, UserArrived
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.wire.message import Push
-from tests.core.fakes import CoreNode, CoreTestCase, FakeConnection
+from tests.core.fakes import CoreNode, CoreTestCase, FakeConnection, GameFault
 
 
 class UsersTestCase(CoreTestCase):
@@ -366,6 +367,73 @@ class EmptyTests(UsersTestCase):
         user.disconnect()
 
 
+class OnConnectTests(UsersTestCase):
+    """
+    The on_connect callbacks.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.came: list[tuple[str, bool, int]] = []
+        self.users.on_connect(self.connected)
+
+    def connected(self, user: User) -> None:
+        client = user.connection
+        assert isinstance(client, FakeConnection)
+        self.came.append((user.uid, user.state is UserState.CONNECTED, len(client.sent)))
+
+    def test_new(self) -> None:
+        """
+        They run when a session is confirmed, not before, with the connection usable.
+        """
+        user = self.core.create()
+        self.assertEqual(self.came, [])
+        self.core.connection(user)
+        self.assertEqual(self.came, [("alice", True, 0)])
+
+    def test_resumed(self) -> None:
+        """
+        They run when a session is resumed, after what waited was sent.
+        """
+        user, client = self.core.connect()
+        client.drop()
+        user.server_push(2, 11, b"waits")
+        self.core.connection(user)
+        self.assertEqual(self.came[1:], [("alice", True, 1)])
+
+    def test_taken_over(self) -> None:
+        """
+        They run for a second connection of a session.
+        """
+        user, _ = self.core.connect()
+        self.core.connection(user)
+        self.assertEqual(len(self.came), 2)
+
+    def test_refused(self) -> None:
+        """
+        They do not run for a session that is gone.
+        """
+        user, _ = self.core.connect()
+        user.disconnect()
+        self.core.connection(user)
+        self.assertEqual(len(self.came), 1)
+
+    def test_failure(self) -> None:
+        """
+        One that fails is logged; the user comes in and the next one runs.
+        """
+
+        def connected(user: User) -> None:
+            raise GameFault
+
+        self.users.on_connect(connected)
+        self.users.on_connect(self.connected)
+        user, _ = self.core.connect()
+        self.assertIs(user.state, UserState.CONNECTED)
+        self.assertEqual(len(self.came), 2)
+        self.assertEqual(len(self.logged(GameFault)), 1)
+
+
 class TellStateTests(UsersTestCase):
     """
     The node state push.
@@ -384,6 +452,36 @@ class TellStateTests(UsersTestCase):
         push = Push(0, 6, b"\x02")
         self.assertEqual((client.sent, client.reliable), ([push], [True]))
         self.assertEqual(self.core.connection(away).sent, [push])
+
+    def test_many(self) -> None:
+        """
+        Many users are told in slices; the encoded push is the same for all.
+        """
+        clients = [self.core.connect(str(number))[1] for number in range(SLICE_USERS + 2)]
+        self.users.tell_state(NodeState.OFFLINE)
+        self.assertEqual([len(client.sent) for client in clients], [1] * SLICE_USERS + [0, 0])
+        self.core.clock.advance(PERIOD)
+        self.assertEqual([len(client.sent) for client in clients], [1] * (SLICE_USERS + 2))
+
+    def test_no_longer(self) -> None:
+        """
+        Once the node is ONLINE again nobody more is told that it is OFFLINE.
+        """
+        clients = [self.core.connect(str(number))[1] for number in range(SLICE_USERS + 2)]
+        self.users.tell_state(NodeState.OFFLINE)
+        self.users.tell_state(NodeState.ONLINE)
+        self.core.clock.advance(PERIOD)
+        self.assertEqual(clients[-1].sent, [])
+
+    def test_stopped(self) -> None:
+        """
+        Ending all sessions ends the telling.
+        """
+        for number in range(SLICE_USERS + 2):
+            self.core.connect(str(number))
+        self.users.tell_state(NodeState.OFFLINE)
+        self.users.stop()
+        self.assertEqual(self.core.clock.getDelayedCalls(), [])
 
     def test_other_states(self) -> None:
         """

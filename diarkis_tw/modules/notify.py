@@ -1,0 +1,374 @@
+"""
+Notifications: messages to all users, those included who connect while they live.
+
+Rules:
+
+  - Each notification gets the next serial number of this node, and each user
+    has one number: everything up to it is settled for that user, which is sent
+    or not wanted by the name's handler. So nobody gets one twice, and what a
+    user has seen takes no more room than that number.
+  - Who is connected or away when it is made gets it in a round of
+    L{diarkis_tw.core.fan_out}; C{ROUND_MOST} later at the latest, or not at
+    all. Who connects afterwards gets it while its ttl lasts.
+  - What a user's connection refuses because it is full is not settled: it is
+    tried again with the next notification and when the user comes back.
+  - An id is remembered for its ttl, at least C{ID_LIFE}; C{REMEMBERED_MOST} are.
+    Meanwhile a notification of the same id is nothing new, wherever it comes
+    from. Deleting one ends its life, not the memory of its id.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from math import isfinite
+from typing import Final, TypeAlias
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from diarkis_tw.core.background import background
+from diarkis_tw.core.callables import describe_callable, parameter_count
+from diarkis_tw.core.encoded import Encoded
+from diarkis_tw.core.fan_out import FanOut
+from diarkis_tw.core.user import User, UserState
+from diarkis_tw.core.users import Users
+from diarkis_tw.errors import NotificationError, RegistrationError
+from diarkis_tw.mesh.interface import Mesh
+from diarkis_tw.modules.notification import Notification
+from diarkis_tw.modules.notification_service import NotificationLoader, NotificationService
+from diarkis_tw.units import Seconds
+
+REMEMBERED_MOST: Final = 4096
+"""Notifications remembered: 64 MiB, were all messages as large as they may be."""
+
+ID_LIFE: Final[Seconds] = 60.0
+"""How long an id is remembered at least: two nodes may load one row that much apart."""
+
+ROUND_MOST: Final[Seconds] = 10.0
+"""How late a notification may come to who was there when it was made; longer than
+any round that makes sense. As long it is not forgotten."""
+
+AT_ONCE: Final = 64
+"""Notifications that a user gets in one go; the others come in the next round."""
+
+FORGETTING: Final[Seconds] = 10.0
+"""Period in which what need not be remembered is forgotten."""
+
+INTERVAL_MIN: Final[Seconds] = 0.1
+"""Least interval of a service: less would be a loop that keeps the node busy."""
+
+NotificationHandler: TypeAlias = Callable[[User, Notification], bool]
+"""Decides whether a user gets a notification. Go: C{server.NotificationHandler}."""
+
+
+class NotificationDeleted(msgspec.Struct, frozen=True):
+    """
+    Mesh message: a notification is not to be delivered any more.
+    """
+
+    id: str
+
+
+@dataclass(eq=False, slots=True)
+class Remembered:
+    """
+    A notification of this node.
+
+    @ivar encoded: the push, made once for all users.
+    @ivar made: when it came to this node.
+    @ivar life: until when users get it who connect later.
+    @ivar memory: until when its id is remembered.
+    @ivar failed: whether the log says already that somebody did not get it.
+    """
+
+    notification: Notification
+    serial: int
+    encoded: Encoded
+    made: Seconds
+    life: Seconds
+    memory: Seconds
+    deleted: bool = False
+    failed: bool = False
+
+
+class Notifier:
+    """
+    The notifications of one node.
+
+    @ivar refused: notifications of other nodes for which there was no room.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, users: Users, mesh: Mesh) -> None:
+        self.refused = 0
+        self._clock = clock
+        self._users = users
+        self._mesh = mesh
+        self._enabled = False
+        self._running = False
+        self._handlers: dict[str, NotificationHandler] = {}
+        self._services: dict[str, NotificationService] = {}
+        self._remembered: dict[str, Remembered] = {}
+        self._settled: dict[User, int] = {}
+        self._latest = 0
+        self._fan_out = FanOut(clock, users, self._serve)
+        self._forgetting = LoopingCall(self._forget)
+        self._forgetting.clock = clock
+
+    # Before the start
+
+    def enable(self) -> None:
+        """
+        Have notifications.
+
+        @raise RegistrationError: the node has started.
+        """
+        if self._enabled:
+            return
+        if self._running:
+            raise RegistrationError("enable_notifications: too late, the server has started")
+        self._enabled = True
+        self._users.on_connect(self._connected)
+        self._users.on_disconnect(self._left)
+        self._mesh.handle(Notification, self._made_elsewhere)
+        self._mesh.handle(NotificationDeleted, self._deleted_elsewhere)
+
+    def set_handler(self, name: str, handler: NotificationHandler) -> None:
+        """
+        Let C{handler} decide who gets the notifications of a name; a second one
+        takes the first one's place.
+
+        @raise RegistrationError: not enabled, or not a name and a function.
+        """
+        self._check_registration("set_on_notification", name, handler, 2)
+        if iscoroutinefunction(handler):
+            raise RegistrationError(
+                f"set_on_notification {name!r}: the handler must answer at once, not be async"
+            )
+        self._handlers[name] = handler
+
+    def add_service(self, name: str, loader: NotificationLoader, interval: Seconds) -> None:
+        """
+        Ask C{loader} each C{interval} while the node runs.
+
+        @raise RegistrationError: not enabled, too late, a name twice, or
+            something is not what it should be.
+        """
+        what = "notification_service"
+        self._check_registration(what, name, loader, 0)
+        if self._running:
+            raise RegistrationError(f"{what} {name!r}: too late, the server has started")
+        if name in self._services:
+            raise RegistrationError(f"{what} {name!r}: there is one of that name")
+        if (
+            not isinstance(interval, int | float)
+            or isinstance(interval, bool)
+            or not isfinite(interval)
+            or interval < INTERVAL_MIN
+        ):
+            raise RegistrationError(
+                f"{what} {name!r}: the interval is seconds, {INTERVAL_MIN:g} or more, "
+                f"not {interval!r}"
+            )
+        self._services[name] = NotificationService(
+            name, loader, interval, self._clock, lambda loaded: self.notify(loaded, True)
+        )
+
+    # While the node runs
+
+    def start(self) -> None:
+        """
+        The node has started.
+        """
+        self._running = True
+        if self._enabled:
+            background("forgetting notifications", self._forgetting.start(FORGETTING, now=False))
+            for service in self._services.values():
+                service.start()
+
+    def stop(self) -> None:
+        """
+        The node stops.
+        """
+        self._running = False
+        for service in self._services.values():
+            service.stop()
+        self._fan_out.stop()
+        if self._forgetting.running:
+            self._forgetting.stop()
+
+    def notify(self, notification: Notification, local: bool) -> bool:
+        """
+        Send to all users.
+
+        @param local: of this node only, not of all nodes.
+        @return: False if the id was sent before, so that users of this node get
+            nothing.
+        @raise NotificationError: not enabled, not running, not a notification,
+            or too many in too short a time.
+        """
+        self._check_running("notify")
+        if not isinstance(notification, Notification):
+            raise NotificationError(
+                f"notify takes a Notification, not {type(notification).__name__}"
+            )
+        is_new = self._remember(notification)
+        if not local:
+            self._mesh.broadcast(notification)
+        return is_new
+
+    def delete(self, id: str) -> None:
+        """
+        Let nobody get it any more, on any node. Harmless if there is none.
+
+        @raise NotificationError: not enabled, or not running.
+        """
+        self._check_running("delete_notification")
+        self._delete(id)
+        self._mesh.broadcast(NotificationDeleted(id))
+
+    # Inside
+
+    def _check_registration(
+        self, what: str, name: object, function: Callable[..., object], parameters: int
+    ) -> None:
+        if not self._enabled:
+            raise RegistrationError(f"{what}: call enable_notifications() before")
+        if not isinstance(name, str):
+            raise RegistrationError(f"{what}: the name is a str, not {type(name).__name__}")
+        if not callable(function):
+            raise RegistrationError(f"{what} {name!r}: {function!r} cannot be called")
+        if parameter_count(function) not in (parameters, None):
+            where = describe_callable(function)
+            raise RegistrationError(
+                f"{what} {name!r}: {where} must take {parameters} parameters: "
+                + ("user and notification" if parameters else "it is called without any")
+            )
+
+    def _check_running(self, what: str) -> None:
+        if not self._enabled:
+            raise NotificationError(
+                f"{what}: call enable_notifications() in setup(server), before the start"
+            )
+        if not self._running:
+            raise NotificationError(f"{what}: the server has not started, or has stopped")
+
+    def _made_elsewhere(self, notification: Notification) -> None:
+        if self._running:
+            try:
+                self._remember(notification)
+            except NotificationError:
+                self.refused += 1
+
+    def _deleted_elsewhere(self, deleted: NotificationDeleted) -> None:
+        self._delete(deleted.id)
+
+    def _remember(self, notification: Notification) -> bool:
+        now = self._clock.seconds()
+        known = self._remembered.get(notification.id)
+        if known is not None:
+            if known.memory > now:
+                return False
+            # Behind the others again, where its new serial number belongs.
+            del self._remembered[notification.id]
+        self._make_room(now)
+        self._latest += 1
+        ttl = notification.ttl
+        self._remembered[notification.id] = Remembered(
+            notification,
+            self._latest,
+            Encoded(notification.ver, notification.cmd, notification.message),
+            now,
+            now + ttl,
+            now + max(ttl, ID_LIFE),
+        )
+        self._fan_out.start()
+        return True
+
+    def _make_room(self, now: Seconds) -> None:
+        if len(self._remembered) < REMEMBERED_MOST:
+            return
+        self._forget()
+        if len(self._remembered) < REMEMBERED_MOST:
+            return
+        # Those of the last seconds may be under way.
+        known = self._remembered.values()
+        older = [one for one in known if one.made + ROUND_MOST <= now]
+        if not older:
+            raise NotificationError(
+                f"{REMEMBERED_MOST} notifications within {ROUND_MOST:g} s; no more can be taken"
+            )
+        del self._remembered[min(older, key=lambda one: one.memory).notification.id]
+
+    def _forget(self) -> None:
+        now = self._clock.seconds()
+        for id, known in list(self._remembered.items()):
+            if known.memory <= now:
+                del self._remembered[id]
+
+    def _delete(self, id: str) -> None:
+        known = self._remembered.get(id)
+        if known is not None:
+            known.deleted = True
+
+    def _left(self, sid: str, user: User) -> None:
+        self._settled.pop(user, None)
+
+    def _connected(self, user: User) -> None:
+        now = self._clock.seconds()
+        self._settle(user, lambda known: known.life > now)
+
+    def _serve(self, user: User) -> None:
+        now = self._clock.seconds()
+        self._settle(user, lambda known: max(known.life, known.made + ROUND_MOST) > now)
+
+    def _settle(self, user: User, is_due: Callable[[Remembered], bool]) -> None:
+        settled, latest = self._settled.get(user, 0), self._latest
+        if settled == latest:
+            return
+        unsettled: list[Remembered] = []
+        for known in reversed(self._remembered.values()):
+            if known.serial <= settled:
+                break
+            unsettled.append(known)
+        tried = 0
+        for known in reversed(unsettled):
+            if is_due(known) and not known.deleted:
+                if tried == AT_ONCE:
+                    self._fan_out.start()
+                    break
+                tried += 1
+                if not self._deliver(user, known):
+                    break
+            settled = known.serial
+        else:
+            settled = latest
+        if user.state is not UserState.GONE:
+            self._settled[user] = settled
+
+    def _deliver(self, user: User, known: Remembered) -> bool:
+        """
+        @return: False if the user's connection is too full for it.
+        """
+        notification = known.notification
+        handler = self._handlers.get(notification.name)
+        try:
+            if handler is not None:
+                wanted = handler(user, notification)
+                if type(wanted) is not bool:
+                    raise TypeError(f"{handler!r} answers with True or False, not {wanted!r}")
+                if not wanted:
+                    return True
+            return user.send(known.encoded, True) or user.state is UserState.GONE
+        except Exception:
+            if not known.failed:
+                known.failed = True
+                self.log.failure(
+                    "notification {id!r} does not reach {uid}, perhaps others neither",
+                    id=notification.id,
+                    uid=user.uid,
+                )
+            return True
