@@ -15,9 +15,11 @@ from diarkis_tw.errors import (
     RegistrationError,
     RemoteProtocolError,
     StartError,
+    UserDataError,
 )
 from diarkis_tw.http.request import HttpRequest
 from diarkis_tw.http.response import Response
+from diarkis_tw.modules.debug import Respond, UserDataDump
 from diarkis_tw.server.server import Server
 from diarkis_tw.wire.value import decode_value, encode_value
 
@@ -34,12 +36,15 @@ __all__ = [
     "RegistrationError",
     "RemoteProtocolError",
     "Request",
+    "Respond",
     "Response",
     "Server",
     "ServerType",
     "StartError",
     "Status",
     "User",
+    "UserDataDump",
+    "UserDataError",
     "UserState",
     "decode_value",
     "encode_value",
