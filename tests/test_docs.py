@@ -35,6 +35,12 @@ class DocumentTests(SynchronousTestCase):
         """
         self.run_document("docs/tutorial.md")
 
+    def test_api(self) -> None:
+        """
+        The examples of the API's names do what they say.
+        """
+        self.run_document("docs/api.md")
+
     def test_configuration(self) -> None:
         """
         The blocks of the configuration page do what it says.

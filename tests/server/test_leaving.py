@@ -4,9 +4,10 @@ Every way to leave a whole server, over both transports: on_disconnect exactly o
 
 from collections.abc import Callable
 
-from diarkis_tw.client import Client
+from diarkis_tw.client import Client, ResponseError
 from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.core.user import User, UserState
+from diarkis_tw.errors import CommandError
 from diarkis_tw.wire.message import encode_request
 from tests.server.whole import HANG, WholeCase
 
@@ -219,6 +220,25 @@ class KeepAliveTests(WholeCase):
         self.reactor.advance(30)
         self.assertGreaterEqual(len(heard), 9)
         self.assertEqual({latency for _, latency in heard[1:]}, {0})
+
+    def test_refused_by_hook(self) -> None:
+        """
+        A hook that refuses all commands of a user, keep-alives too, does not cost it the
+        connection: the client knows that the server is there.
+        """
+
+        def nothing_goes(user: User) -> None:
+            raise CommandError(3, "banned")
+
+        self.prepare().hook_all_commands(nothing_goes)
+        self.start()
+        client = self.client()
+        states, ends = self.watch(client)
+        self.reactor.advance(60)
+        asking = client.request(2, 10, b"hello")
+        self.reactor.advance(1)
+        self.assertEqual(self.failureResultOf(asking, ResponseError).value.message, "banned")
+        self.assertEqual((states, ends, self.left), ([], [], []))
 
     def test_user(self) -> None:
         """
