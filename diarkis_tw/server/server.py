@@ -10,6 +10,7 @@ gets the server as the argument of its C{setup}.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,10 @@ from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.transports.ws import WsServer
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.cipher import AeadCache
+
+# What the Go doc deprecates was born deprecated here. Written at the functions,
+# pydoctor 25.10 refuses it: it takes the major version 0 for none.
+_deprecated = partial(deprecated, Version("diarkis_tw", 0, 1, 0))
 
 AEAD_OBJECTS: Final = 16_384
 """AES-GCM objects kept for connections that are busy: two each, 2.5 KB an object."""
@@ -223,7 +228,7 @@ class Server:
         """
         self._registry.handle_ws(ver, cmd, handler)
 
-    @deprecated(Version("diarkis_tw", 0, 1, 0), "handle_command")
+    @_deprecated("handle_command")
     def command(self, ver: int, cmd: int, handler: Handler) -> None:
         """
         Register a handler of the older form. Go: C{server.Command}.
@@ -316,7 +321,7 @@ class Server:
         """
         return self._mesh.node_address
 
-    @deprecated(Version("diarkis_tw", 0, 1, 0), "direct messages")
+    @_deprecated("direct messages")
     def send_pm(self, node_address: str, sid: str, ver: int, cmd: int, message: bytes) -> None:
         """
         Push a message to a user of any node, reliably. Nobody is told if there is
