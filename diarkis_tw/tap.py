@@ -243,7 +243,7 @@ def _ignore_signals() -> None:
     Nothing is left to end: a signal from here on, when Python takes its modules
     apart and puts the default handlers back, would only change the status.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
