@@ -11,6 +11,7 @@ from pstats import Stats
 from typing import Protocol
 
 from bench.figures import machine, spread
+from bench.micro_dispatch import DispatchServers
 from bench.micro_tcp import EchoServer, open_and_seal
 from bench.micro_udp import UdpEchoServer
 from bench.session import PAYLOAD_SIZE
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.only != "udp":
         _measure("TCP, dataReceived to transport.write", EchoServer(options.clients), options)
+        if not options.profile:
+            _measure_dispatch(options)
     if options.only != "tcp":
         for name, clients, reliable in (
             ("UDP unreliable, doRead to sendto", options.clients, False),
@@ -79,6 +82,14 @@ def _measure(name: str, server: Echoes, options: argparse.Namespace) -> None:
         Stats(profile).sort_stats("tottime").print_stats(25)
     else:
         _line(name, options.rounds, lambda: server.echoes(options.count))
+
+
+def _measure_dispatch(options: argparse.Namespace) -> None:
+    servers = DispatchServers(options.clients)
+    servers.above(options.count)
+    rounds = [servers.above(options.count) for _ in range(options.rounds)]
+    for name in rounds[0]:
+        print(f"      + {name:38}{spread([found[name] for found in rounds], 2)}", flush=True)
 
 
 def _line(name: str, rounds: int, measure: Callable[[], float]) -> None:

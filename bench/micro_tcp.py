@@ -92,11 +92,14 @@ class EchoServer:
     @ivar players: its users.
     """
 
-    def __init__(self, players: int) -> None:
+    def __init__(self, players: int, setup: Callable[[Server], None] = demo.setup) -> None:
+        """
+        @param setup: registers what echoes.
+        """
         reactor = MemoryReactorClock()
         settings = Settings(tcp=TcpSettings(), node=NodeSettings(max_command_rate=0))
         server = Server(cast(IReactorTime, reactor), settings)
-        demo.setup(server)
+        setup(server)
         server.service().startService()
         factory = cast(TcpServer, reactor.tcpServers[0][1])
         ciphers = AeadCache(2 * players + 2)

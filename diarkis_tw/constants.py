@@ -95,6 +95,9 @@ class ErrorCode(IntEnum):
 
     INVALID_PARAMETERS = 1001
     UNKNOWN_COMMAND = 1004
+    REFUSED = 1005
+    """Not on this server, or not now."""
+    ANSWER_TOO_LARGE = 1006
     INTERNAL = 9999
 
 
@@ -109,3 +112,9 @@ class Builtin(IntEnum):
     PING = 3
     NODE_STATE = 6
     NOTIFICATION = 400
+    DEBUG_ONLINE = 900
+    DEBUG_TAKEN = 901
+    DEBUG_OFFLINE = 902
+    DEBUG_TERMINATE = 903
+    DEBUG_ROOMS = 904
+    DEBUG_USERS = 905

@@ -48,6 +48,12 @@ class LocalProtocolError(DiarkisError):
     """
 
 
+class UserDataError(DiarkisError, LookupError):
+    """
+    A user's data has nothing under a key, or something of another type.
+    """
+
+
 class RemoteProtocolError(DiarkisError):
     """
     The peer sent something the protocol does not allow.

@@ -12,6 +12,7 @@ import atexit
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from inspect import iscoroutine
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec import structs
 from twisted.application.service import IService
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
@@ -95,9 +97,9 @@ class Options(UsageOptions):
             settings = default_settings(os.environ)
         app = settings.app
         if self["app"]:
-            app = type(app)(module=self["app"])
+            app = structs.replace(app, module=self["app"])
         if self["app-dir"]:
-            app = type(app)(module=app.module, dir=self["app-dir"])
+            app = structs.replace(app, dir=self["app-dir"])
         return replace(settings, app=app)
 
 
@@ -147,6 +149,7 @@ def makeService(options: Options) -> IService:
 
     service.on_hangup = hung_up
     core.callWhenRunning(service.reactor_runs)
+    core.callWhenRunning(atexit.register, _ignore_signals)
     return cast(IService, service)
 
 
@@ -233,6 +236,15 @@ def _stop(reactor: IReactorCore, status: int) -> None:
             reactor.stop()
         except ReactorNotRunning:  # it is stopping already, and some service does not end
             reactor.crash()
+
+
+def _ignore_signals() -> None:
+    """
+    Nothing is left to end: a signal from here on, when Python takes its modules
+    apart and puts the default handlers back, would only change the status.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _exit(status: int) -> None:

@@ -35,6 +35,12 @@ class DocumentTests(SynchronousTestCase):
         """
         self.run_document("docs/tutorial.md")
 
+    def test_api(self) -> None:
+        """
+        The examples of the API's names do what they say.
+        """
+        self.run_document("docs/api.md")
+
     def test_configuration(self) -> None:
         """
         The blocks of the configuration page do what it says.
@@ -54,12 +60,6 @@ class DocumentTests(SynchronousTestCase):
         The blocks on HTTP routes do what it says.
         """
         self.run_document("docs/http.md")
-
-    def test_api(self) -> None:
-        """
-        The blocks of the API document do what it says.
-        """
-        self.run_document("docs/api.md")
 
     def test_links(self) -> None:
         """

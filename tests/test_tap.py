@@ -114,6 +114,19 @@ class OptionsTests(TapCase):
         assert options.setup is not None
         self.assertEqual(options.setup(cast(Any, None)), "mine")
 
+    def test_application_beside_the_file(self) -> None:
+        """
+        C{--app} alone is looked for where the file says that applications are.
+        """
+        (self.folder / "games").mkdir()
+        self.write("games/tap_game4.py", "def setup(server): return 'beside'\n")
+        self.addCleanup(sys.modules.pop, "tap_game4", None)
+        path = self.write("a.json", {"TCP": {}, "app": {"module": "x", "dir": "games"}})
+        options = self.parse("--config", path, "--app", "tap_game4")
+        assert options.setup is not None
+        self.assertEqual(options.setup(cast(Any, None)), "beside")
+        self.assertEqual(options.settings.app.module, "tap_game4")
+
     def test_environment(self) -> None:
         """
         The environment is applied, and its errors end the process too.

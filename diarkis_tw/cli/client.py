@@ -57,6 +57,7 @@ HINTS: Final = {
     CloseCode.REPLACED: "The same user connected from elsewhere.",
     CloseCode.KICKED: "The server put the user out.",
     CloseCode.SERVER_OFFLINE: "The server is about to stop.",
+    CloseCode.ENCRYPTION: "enableEncryption of the game server is not what the endpoint API said.",
     CloseCode.TAKEN: "The server takes no new users.",
     CloseCode.TOO_LARGE: "The payload is larger than the server's maxRcvSize, on UDP "
     "maxMessageSize.",

@@ -46,7 +46,7 @@ from diarkis_tw.client.reconnect import RECONNECTING, Backoff
 from diarkis_tw.client.requests import PendingRequests
 from diarkis_tw.client.transport import Transport
 from diarkis_tw.client.waiting import WaitingMessages
-from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType
+from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType, Status
 from diarkis_tw.errors import Disconnected, LocalProtocolError, RemoteProtocolError
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.frame import CHANNELS
@@ -327,7 +327,7 @@ class Client(Listening):
             if isinstance(message, Push):
                 self._push_received(message)
             elif message.ver == BUILTIN and message.cmd == Builtin.KEEP_ALIVE:
-                self._node_is(self._keep_alive.answered(message.payload))
+                self._keep_alive_answered(message)
             elif not self._requests.answered(message):
                 self._response.call(message)
         except RemoteProtocolError as error:
@@ -417,6 +417,12 @@ class Client(Listening):
         self.endpoint = endpoint
         self._retire_transport(CloseCode.MOVED)
         self._lost(f"the server moved the session to {endpoint}")
+
+    def _keep_alive_answered(self, found: Response) -> None:
+        if found.status is Status.OK:
+            self._node_is(self._keep_alive.answered(found.payload))
+        else:
+            self._keep_alive.refused()
 
     def _node_is(self, state: NodeState) -> None:
         if state is not self._node_state:

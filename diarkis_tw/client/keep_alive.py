@@ -123,15 +123,29 @@ class KeepAlive:
         else:
             time_ms, state_byte, address = read_keep_alive_response(payload)
         self.public_address = address or None
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.reset(self._ttl)
+        self._heard()
         sent_at = self._sent.get(time_ms)
         if sent_at is not None:
             self.round_trip = self._clock.seconds() - sent_at
             # A repeated answer would measure its own delay.
-            self._sent.clear()
-            self._stop_repeating()
+            self._settle()
         return _STATE[state_byte]
+
+    def refused(self) -> None:
+        """
+        An answer came, and it is an error, as of a hook that refuses all commands of
+        this user: the server is there, and says nothing more.
+        """
+        self._heard()
+        self._settle()
+
+    def _heard(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.reset(self._ttl)
+
+    def _settle(self) -> None:
+        self._sent.clear()
+        self._stop_repeating()
 
     def _ask(self) -> None:
         self._next = self._clock.callLater(self._interval, self._ask)

@@ -70,6 +70,31 @@ def check_settings(
         raise ConfigError(f"{origin}: {error}") from None
 
 
+def check_debug_commands(settings: Settings) -> None:
+    """
+    Refuse debug commands where other machines could use them, unless that is
+    wanted.
+
+    @raise ConfigError: it is not said to be.
+    """
+    if settings.node.allow_debug_commands:
+        return
+    for name, section in settings.transports().items():
+        if section.address:
+            if is_loopback(section.address):
+                continue
+            place = f"{name}.address {shown(section.address)}"
+        elif section.nic:
+            place = f"{name}.nic {shown(section.nic)}"
+        else:
+            continue
+        raise ConfigError(
+            f"{place} lets other machines use the debug commands, which expose_debug_commands() "
+            "switched on and which can stop this node. Set node.allowDebugCommands to true if "
+            f"that is wanted, or {name}.address to 127.0.0.1."
+        )
+
+
 def _check_serves(settings: Settings) -> None:
     if not settings.transports() and settings.http is None and settings.connector is None:
         raise ConfigError(

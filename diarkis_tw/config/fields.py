@@ -411,6 +411,10 @@ EndpointRefresh = Annotated[
         extra={"unit": "seconds", "needs": "public address look-up"},
     ),
 ]
+AllowDebugCommands = Annotated[
+    bool,
+    Meta(description="Allow exposed debug commands also where other machines can use them."),
+]
 
 # mesh
 

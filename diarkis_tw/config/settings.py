@@ -16,6 +16,7 @@ from diarkis_tw.config.fields import (
     MAX_RCV_SIZE_DEFAULT,
     Address,
     AllowAnonymous,
+    AllowDebugCommands,
     AllowedOrigins,
     AllowOrigin,
     AppDir,
@@ -197,6 +198,9 @@ class NodeSettings(Section, frozen=True, kw_only=True):
     shutdown_timeout: ShutdownTimeout = msgspec.field(default=10, name="shutdownTimeout")
     reconnect_grace: ReconnectGrace = msgspec.field(default=10, name="reconnectGrace")
     max_command_rate: MaxCommandRate = msgspec.field(default=1000, name="maxCommandRate")
+    allow_debug_commands: AllowDebugCommands = msgspec.field(
+        default=False, name="allowDebugCommands"
+    )
     public_address_url: PublicAddressUrl = msgspec.field(default="", name="publicAddressUrl")
     endpoint_refresh: EndpointRefresh = msgspec.field(default=0, name="endpointRefresh")
 

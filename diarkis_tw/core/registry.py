@@ -11,10 +11,11 @@ Rules:
   - A handler's form is recognised once, at registration, by the number of its
     parameters: C{f(ver, cmd, payload, user)} is done when it returns (or its
     Deferred or coroutine is done), C{f(ver, cmd, payload, user, next_)} when
-    it calls C{next_()}. Hooks are C{f(user)} or C{f(user, next_)}.
+    it calls C{next_()}. Hooks are C{f(user)} or C{f(user, next_)}, and so are the
+    handlers of the deprecated C{command}, which find the rest in C{user.request}.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from diarkis_tw.constants import BUILTIN_VERSIONS, Builtin
@@ -78,6 +79,22 @@ class CommandRegistry:
         pair = _own_pair(_integral(ver), _integral(cmd), handler)
         self._add(self._ws_steps, pair, _step(handler, 4, COMMAND_FORMS))
 
+    def command(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        Register a handler of the older form, C{f(user, next_)}, which finds the
+        command in C{user.request}. What it returns is its answer, as with
+        L{handle}. Go: C{server.Command}.
+
+        @raise RegistrationError: as for L{handle}.
+        """
+        pair = _own_pair(ver, cmd, handler)
+        step = _step(handler, 1, HOOK_FORMS)
+        if step.takes_next:
+            step.call = lambda ver, cmd, payload, user, next_: handler(user, next_)
+        else:
+            step.call = lambda ver, cmd, payload, user: handler(user)
+        self._add(self._steps, pair, step)
+
     def handle_builtin(self, ver: int, cmd: int, handler: Handler) -> None:
         """
         Register a command of the server itself, in version 0 or 1.
@@ -98,7 +115,7 @@ class CommandRegistry:
 
         @raise RegistrationError: wrong form, or the server has started.
         """
-        self._check_open(handler)
+        self.check_open(describe_callable(handler))
         self._hooks.append(_user_step(handler))
 
     def on_keep_alive(self, handler: Handler) -> None:
@@ -145,15 +162,37 @@ class CommandRegistry:
         return self._ws_chains.get(ver << 16 | cmd)
 
     def _add(self, steps: dict[int, list[Step]], pair: int, step: Step) -> None:
-        self._check_open(step.call, step.where)
+        self.check_open(step.where)
         steps.setdefault(pair, []).append(step)
 
-    def _check_open(self, handler: Handler, where: str = "") -> None:
+    def check_open(self, what: str) -> None:
+        """
+        Refuse what comes after the start.
+
+        @param what: begins the sentence.
+        @raise RegistrationError: the server has started.
+        """
         if self._chains is not None:
             raise RegistrationError(
-                f"{where or describe_callable(handler)} comes too late: "
-                "handlers are registered in setup(server), before the server starts"
+                f"{what} comes too late: it belongs into setup(server), before the server starts"
             )
+
+
+def check_form(function: object, counts: Sequence[int], forms: str) -> int:
+    """
+    Count the parameters of a callback, which say what form it has.
+
+    @param counts: those that it may have.
+    @param forms: what they are, for the error's sentence.
+    @raise RegistrationError: it is no function, or has another number.
+    """
+    if not callable(function):
+        raise RegistrationError(f"expected is a function {forms}, not {function!r}")
+    count = parameter_count(function)
+    if count is None or count not in counts:
+        found = "any number of parameters" if count is None else f"{count} parameter(s)"
+        raise RegistrationError(f"{describe_callable(function)} takes {found}; expected is {forms}")
+    return count
 
 
 def _own_pair(ver: object, cmd: object, handler: Handler) -> int:
@@ -185,13 +224,8 @@ def _pair(ver: object, cmd: object) -> int:
 
 
 def _step(handler: Handler, parameters: int, forms: str) -> Step:
-    if not callable(handler):
-        raise RegistrationError(f"a handler is a function {forms}, not {handler!r}")
-    count = parameter_count(handler)
-    if count not in (parameters, parameters + 1):
-        found = "any number of parameters" if count is None else f"{count} parameter(s)"
-        raise RegistrationError(f"{describe_callable(handler)} takes {found}; a handler is {forms}")
-    return Step(handler, count == parameters + 1, describe_callable(handler))
+    count = check_form(handler, (parameters, parameters + 1), forms)
+    return Step(handler, count > parameters, describe_callable(handler))
 
 
 def _user_step(handler: Handler) -> Step:

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast, overload
+
+import msgspec
 
 from diarkis_tw.constants import CloseCode, ServerType, Status
 from diarkis_tw.core.background import call_safely
@@ -26,11 +28,18 @@ from diarkis_tw.core.connection import Connection
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.inbox import Inbox
 from diarkis_tw.core.request import Request
+from diarkis_tw.errors import UserDataError
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.keys import SessionKeys
 
 if TYPE_CHECKING:
     from diarkis_tw.core.users import Users
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_REQUIRED: Final = object()
+_KEPT: Final = (bytes, bytearray, memoryview)
+"""Types that stay what they are: as JSON they would be made of base64 text."""
 
 WAITING_LIMIT: Final = 256
 """Reliable messages kept for a user who is away."""
@@ -131,6 +140,50 @@ class User:
         """
         return None if self.connection is None else self.connection.type
 
+    @overload
+    def get(self, key: str, kind: type[_T]) -> _T: ...
+    @overload
+    def get(self, key: str, kind: type[_T], default: _D) -> _T | _D: ...
+    def get(self, key: str, kind: type[_T], default: object = _REQUIRED) -> object:
+        """
+        Look up C{data[key]} as a value of a certain type. The data may come from
+        the POST to the endpoint API, so what is in it is checked, not believed.
+        Go: C{userData.GetAsString} and its like.
+
+        @param kind: such as C{int}, C{str}, C{list[str]} or a C{msgspec.Struct}. A
+            whole number is a C{float}, too, and 3.0 is an C{int}; true is neither.
+        @param default: returned if there is nothing under that key.
+        @return: the very object if it is a C{kind}, else a conversion, which is a
+            copy.
+        @raise UserDataError: there is nothing and no default, or it is of another
+            type.
+        """
+        if key not in self.data:
+            if default is not _REQUIRED:
+                return default
+            raise UserDataError(f"the data of user {self.uid} has no {key!r}")
+        return _as(kind, self.data[key], f"{key!r} of user {self.uid}")
+
+    def set(self, key: str, value: object) -> None:
+        """
+        Set C{data[key]}. Go: C{userData.Set}.
+
+        @param value: anything; what is no JSON cannot be shown by the debug
+            commands.
+        @raise UserDataError: the key is no text.
+        """
+        if not isinstance(key, str):
+            raise UserDataError(f"a key of a user's data is text, not {key!r}")
+        self.data[key] = value
+
+    def delete(self, key: str) -> bool:
+        """
+        Remove C{data[key]}. Go: C{userData.Delete}.
+
+        @return: False if there was nothing.
+        """
+        return self.data.pop(key, _REQUIRED) is not _REQUIRED
+
     def server_respond(
         self,
         payload: Body,
@@ -219,3 +272,21 @@ class User:
         """
         self._waiting = None
         self.inbox.cancel()
+
+
+def _as(kind: type[_T], value: object, what: str) -> _T:
+    truth_as_number = isinstance(value, bool) and kind in (int, float)
+    if isinstance(kind, type) and isinstance(value, kind) and not truth_as_number:
+        return value
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return cast(_T, int(value))
+    try:
+        return msgspec.convert(value, kind, builtin_types=_KEPT)
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
+        raise UserDataError(
+            f"{what} is of type {type(value).__name__}, not {_name(kind)}: {error}"
+        ) from None
+
+
+def _name(kind: object) -> str:
+    return kind.__name__ if type(kind) is type else str(kind)

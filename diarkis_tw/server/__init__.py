@@ -16,10 +16,14 @@ from diarkis_tw.errors import (
     RegistrationError,
     RemoteProtocolError,
     StartError,
+    UserDataError,
 )
 from diarkis_tw.http.request import HttpRequest
 from diarkis_tw.http.response import Response
+from diarkis_tw.modules.debug import Respond, UserDataDump
 from diarkis_tw.modules.notification import Notification
+from diarkis_tw.modules.notification_service import NotificationLoader
+from diarkis_tw.modules.notify import NotificationHandler
 from diarkis_tw.server.server import Server
 from diarkis_tw.wire.value import decode_value, encode_value
 
@@ -35,15 +39,20 @@ __all__ = [
     "NodeState",
     "Notification",
     "NotificationError",
+    "NotificationHandler",
+    "NotificationLoader",
     "RegistrationError",
     "RemoteProtocolError",
     "Request",
+    "Respond",
     "Response",
     "Server",
     "ServerType",
     "StartError",
     "Status",
     "User",
+    "UserDataDump",
+    "UserDataError",
     "UserState",
     "decode_value",
     "encode_value",

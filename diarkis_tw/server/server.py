@@ -10,12 +10,15 @@ gets the server as the argument of its C{setup}.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.deprecate import deprecated
+from twisted.python.versions import Version
 
-from diarkis_tw.config.checks import check_settings
+from diarkis_tw.config.checks import check_debug_commands, check_settings
 from diarkis_tw.config.load import parse_flat_section
 from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings, UdpSettings, WsSettings
 from diarkis_tw.constants import NodeState, ServerType
@@ -36,9 +39,11 @@ from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.mesh.local import LocalMesh
+from diarkis_tw.modules.debug import DebugCallback, DebugCommands
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
 from diarkis_tw.modules.notify import NotificationHandler, Notifier
+from diarkis_tw.modules.private_message import PrivateMessages
 from diarkis_tw.modules.session import SessionCommands
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
@@ -46,12 +51,17 @@ from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
 from diarkis_tw.server.reload import Reload
+from diarkis_tw.server.taken_if import PERIOD, Predicate, TakenIf
 from diarkis_tw.transports.stream_server import StreamServer
 from diarkis_tw.transports.tcp import TcpServer
 from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.transports.ws import WsServer
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.cipher import AeadCache
+
+# What the Go doc deprecates was born deprecated here. Written at the functions,
+# pydoctor 25.10 refuses it: it takes the major version 0 for none.
+_deprecated = partial(deprecated, Version("diarkis_tw", 0, 1, 0))
 
 AEAD_OBJECTS: Final = 16_384
 """AES-GCM objects kept for connections that are busy: two each, 2.5 KB an object."""
@@ -112,6 +122,12 @@ class Server:
         SessionCommands(self._registry, self._node, self.is_p2p_enabled)
         self._notifier = Notifier(reactor, self.users, self._mesh)
         self._lifecycle.parts.append(self._notifier)
+        self._private_messages = PrivateMessages(self._mesh, self.users)
+        self._taken_if = TakenIf(self._node)
+        self._lifecycle.every(PERIOD, self._taken_if.look)
+        self._debug = DebugCommands(
+            self._registry, self._node, self.users, self._lifecycle.terminate
+        )
 
     # Kinds
 
@@ -216,6 +232,19 @@ class Server:
         @raise RegistrationError: as for L{handle_command}.
         """
         self._registry.handle_ws(ver, cmd, handler)
+
+    @_deprecated("handle_command")
+    def command(self, ver: int, cmd: int, handler: Handler) -> None:
+        """
+        Register a handler of the older form. Go: C{server.Command}.
+
+        @param ver: 2..255.
+        @param cmd: 0..65535.
+        @param handler: C{f(user, next_)} or C{f(user)}; the command is
+            C{user.request}.
+        @raise RegistrationError: as for L{handle_command}.
+        """
+        self._registry.command(ver, cmd, handler)
 
     def hook_all_commands(self, hook: Handler) -> None:
         """
@@ -339,6 +368,72 @@ class Server:
         """
         self._notifier.delete(id)
 
+    def mark_server_as_taken_if(self, predicate: Predicate) -> None:
+        """
+        Ask C{predicate()} every 2 seconds: true = TAKEN, false = ONLINE. It is not
+        asked while the node is OFFLINE. Go: C{server.MarkServerAsTakenIf}.
+
+        @param predicate: returns a bool, or an awaitable of one.
+        @raise RegistrationError: it is no function, or there is one already.
+        """
+        self._taken_if.set(predicate)
+
+    # Messages
+
+    @property
+    def node_address(self) -> str:
+        """
+        Where other nodes reach this one, for L{send_pm}.
+        """
+        return self._mesh.node_address
+
+    @_deprecated("direct messages")
+    def send_pm(self, node_address: str, sid: str, ver: int, cmd: int, message: bytes) -> None:
+        """
+        Push a message to a user of any node, reliably. Nobody is told if there is
+        no such node or user. Go: C{server.SendPM}.
+
+        @param node_address: C{server.node_address} of the user's node.
+        @param sid: C{user.sid}.
+        @param ver: 0..255.
+        @param cmd: 0..65535.
+        @param message: bytes.
+        @raise LocalProtocolError: one of these is no such thing.
+        """
+        self._private_messages.send(node_address, sid, ver, cmd, message)
+
+    # Debug commands
+
+    def expose_debug_commands(self) -> None:
+        """
+        Let every client use the debug commands, ver 0 cmd 900 to 905: see
+        L{diarkis_tw.modules.debug}. Go: C{server.ExposeDebugCommands}.
+
+        On an address that other machines reach this needs C{node.allowDebugCommands}.
+
+        @raise RegistrationError: the server has started.
+        """
+        self._debug.expose()
+
+    def is_debug_commands_enabled(self) -> bool:
+        """
+        Whether clients may use the debug commands.
+        Go: C{server.IsDebugCommandsEnabled}.
+        """
+        return self._debug.exposed
+
+    def set_debug_command_callback(self, cmd: int, callback: DebugCallback) -> None:
+        """
+        Run C{callback(user, payload, respond)} after a debug command has done its
+        work. It ends with C{respond(error, reply)}: the reply is the response,
+        C{respond()} leaves the command's own. Go: C{server.SetDebugCommandCallback}.
+
+        @param cmd: 900..905.
+        @raise RegistrationError: no such command, wrong form, or the server has
+            started.
+        """
+        self._debug.set_callback(cmd, callback)
+
     # Endpoints
 
     def get_endpoint(self, type: ServerType | None = None) -> str:
@@ -455,6 +550,8 @@ class Server:
 
     def _assemble(self) -> None:
         check_settings(self._settings)
+        if self._debug.exposed:
+            check_debug_commands(self._settings)
         self._registry.freeze()
         self.http.freeze(served=self._settings.http is not None)
         encryption = self._encryption()

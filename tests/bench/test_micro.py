@@ -4,6 +4,7 @@ L{bench.micro_tcp} and L{bench.micro_udp}.
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.micro_dispatch import HANDLER_ADDED, NEXT_ADDED, DispatchServers
 from bench.micro_tcp import EchoServer, open_and_seal
 from bench.micro_udp import UdpEchoServer
 
@@ -44,6 +45,20 @@ class MicroTests(SynchronousTestCase):
         The library's own share is measured too.
         """
         self.assertGreater(open_and_seal(10), 0)
+
+
+class DispatchTests(SynchronousTestCase):
+    """
+    The benchmark of hooks and handlers.
+    """
+
+    def test_above(self) -> None:
+        """
+        What was added is measured against the bare echo, with answers that are right.
+        """
+        servers = DispatchServers(2)
+        for _ in range(2):
+            self.assertEqual(list(servers.above(3)), [HANDLER_ADDED, NEXT_ADDED])
 
 
 class UdpMicroTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ Tests of L{diarkis_tw.config.checks}.
 
 from collections.abc import Mapping
 
-from diarkis_tw.config.checks import BUILT, check_settings
+from diarkis_tw.config.checks import BUILT, check_debug_commands, check_settings
 from diarkis_tw.config.settings import (
     ConnectorSettings,
     HttpSettings,
@@ -241,3 +241,45 @@ class RuleTests(ChecksCase):
             HttpSettings(address="localhost"),
         ):
             self.good(Settings(http=http))
+
+
+class DebugCommandTests(ConfigCase):
+    """
+    Where exposed debug commands may be.
+    """
+
+    def test_loopback(self) -> None:
+        """
+        On loopback, which is the default, they may be exposed.
+        """
+        for tcp in (TcpSettings(), TcpSettings(address="127.0.0.1"), TcpSettings(address="::1")):
+            check_debug_commands(Settings(tcp=tcp, udp=UdpSettings()))
+
+    def test_elsewhere(self) -> None:
+        """
+        Where other machines could use them they may not, and the sentence says what to do.
+        """
+        for settings, place in (
+            (Settings(tcp=TcpSettings(address="10.0.0.1")), "TCP.address"),
+            (Settings(tcp=TcpSettings(), udp=UdpSettings(address="0.0.0.0")), "UDP.address"),
+            (Settings(ws=WsSettings(nic="eth0")), "WS.nic"),
+        ):
+            self.refused(
+                lambda settings=settings: check_debug_commands(settings),
+                place,
+                "expose_debug_commands()",
+                "node.allowDebugCommands",
+            )
+
+    def test_allowed(self) -> None:
+        """
+        Unless C{allowDebugCommands} says so.
+        """
+        node = NodeSettings(allow_debug_commands=True)
+        check_debug_commands(Settings(tcp=TcpSettings(address="10.0.0.1"), node=node))
+
+    def test_http(self) -> None:
+        """
+        The HTTP server has no debug commands, so its address does not matter.
+        """
+        check_debug_commands(Settings(http=HttpSettings(address="10.0.0.1")))

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from diarkis_tw.constants import Status
 from diarkis_tw.core.registry import COMMAND_FORMS, HOOK_FORMS, CommandRegistry, Step
-from diarkis_tw.errors import RegistrationError
+from diarkis_tw.core.user import User
+from diarkis_tw.errors import CommandError, RegistrationError
+from tests.core.fakes import CMD, VER, CoreTestCase
 
 
 def done_on_return(ver: int, cmd: int, payload: bytes, user: object) -> None:
@@ -277,6 +280,14 @@ class PairTests(RegistryTestCase):
         self.assertFalse(self.registry.is_duplicate(2, 11))
         self.assertFalse(self.registry.is_duplicate(3, 10))
 
+    def test_duplicate_of_no_pair(self) -> None:
+        """
+        Asking for what can be no pair is refused, too, instead of meeting another one.
+        """
+        self.registry.handle(3, 0, done_on_return)
+        for ver, cmd in ((2, 65536), (2.5, 0), (2, "0")):
+            self.refused(self.registry.is_duplicate, ver, cmd)
+
     def test_error_is_a_value_error(self) -> None:
         """
         Those who do not know this package catch a ValueError.
@@ -454,3 +465,65 @@ class WsTests(RegistryTestCase):
         for chain in (self.registry.chain(0, 1), self.registry.ws_chain(0, 1)):
             assert chain is not None
             self.assertEqual(len(chain), 3)
+
+
+class OldFormTests(CoreTestCase):
+    """
+    Handlers of the deprecated C{command}.
+    """
+
+    def test_run(self) -> None:
+        """
+        They find the command in C{user.request}, and run in order with those of the newer form.
+        """
+        ran: list[object] = []
+
+        def old(user: User, next_: Callable[[], None]) -> None:
+            request = user.request
+            assert request is not None
+            ran.append((request.ver, request.cmd, request.body))
+            user.server_respond(b"old", request.ver, request.cmd)
+            next_()
+
+        self.core.registry.command(VER, CMD, old)
+        self.core.registry.command(VER, CMD, lambda user: ran.append("short"))
+        self.assertTrue(self.core.registry.is_duplicate(VER, CMD))
+        _, client = self.serve(lambda ver, cmd, payload, user: ran.append("new"))
+        client.command(b"hello", 7)
+        self.assertEqual(ran, [(VER, CMD, b"hello"), "short", "new"])
+        self.assertEqual(client.answers(), [(7, Status.OK, b"old")])
+
+    def test_returned(self) -> None:
+        """
+        What they return is the answer, as with the newer form.
+        """
+        self.core.registry.command(VER, CMD, lambda user: b"returned")
+        _, client = self.serve()
+        client.command(b"", 7)
+        self.assertEqual(client.answers(), [(7, Status.OK, b"returned")])
+
+    def test_error(self) -> None:
+        """
+        C{next_(error)} ends the command, as with the newer form.
+        """
+        self.core.registry.command(VER, CMD, lambda user, next_: next_(CommandError(5, "no")))
+        _, client = self.serve(lambda ver, cmd, payload, user: b"not reached")
+        client.command(b"", 7)
+        self.assertEqual(client.errors(), [(7, Status.BAD, 5, "no")])
+
+    def test_wrong(self) -> None:
+        """
+        Pairs and forms are checked as with the newer form.
+        """
+        command = self.core.registry.command
+        for arguments in (
+            (1, CMD, lambda user: None),
+            (VER, 65536, lambda user: None),
+            (VER, CMD, lambda: None),
+            (VER, CMD, lambda a, b, c: None),
+            (VER, CMD, None),
+        ):
+            self.assertRaises(RegistrationError, command, *arguments)
+        self.assertFalse(self.core.registry.is_duplicate(VER, CMD))
+        self.core.start()
+        self.assertRaises(RegistrationError, command, VER, CMD, lambda user: None)

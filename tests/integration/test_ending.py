@@ -37,6 +37,24 @@ def fails_and_hangs(server):
     server.on_ready(lambda: deferLater(reactor, 0, int, "x"))
     hangs(server)
 
+def exits_slowly(server):
+    setup(server)
+    Last()
+
+# Deleted when Python takes its modules apart; waits then for the test, 5 s at most.
+class Last:
+    def __init__(self):
+        import os, time
+        self.os, self.sleep = os, time.sleep
+        sys.modules["zzz"] = self
+
+    def __del__(self):
+        self.os.write(1, b"exiting\\n")
+        for _ in range(500):
+            if self.os.access("signalled", self.os.F_OK):
+                break
+            self.sleep(0.01)
+
 def say(*words):
     print(*words, file=sys.__stdout__, flush=True)
 """
@@ -120,6 +138,19 @@ class EndingTests(ProcessCase):
         process.signal(signal.SIGTERM)
         process.until(lambda: "terminated" in process.output())
         process.signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 0)
+
+    def test_secondWhileExiting(self) -> None:
+        """
+        A second SIGTERM while Python itself ends does not change the status.
+        """
+        process, player = self.begin("mygame.exits_slowly", timeout=0)
+        process.signal(signal.SIGTERM)
+        self.assertEqual(player.next(Push), OFFLINE_PUSH)
+        player.close()
+        process.until(lambda: "exiting" in process.output())
+        process.signal(signal.SIGTERM)
+        self.write("signalled", "")
         self.assertEqual(process.wait(), 0)
 
     def test_interrupt(self) -> None:

@@ -19,6 +19,7 @@ from diarkis_tw.core.user import User
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, Limits, State
 from diarkis_tw.server.server import Server
+from diarkis_tw.transports.udp import READ_MOST
 from diarkis_tw.units import microseconds
 from diarkis_tw.wire.cipher import AeadCache, Cipher
 from diarkis_tw.wire.datagram import ACCEPT_BYTE, COOKIE_BYTE
@@ -283,5 +284,5 @@ class RealTests(TestCase):
         udp = self.server._listeners["UDP"]._listening.protocol  # type: ignore[union-attr]
         udp.write(bytes(70_000), self.address)
         self.assertEqual(udp.unsent, 1)
-        self.assertEqual(udp.transport.maxThroughput, 64 * 1024)
+        self.assertEqual(udp.transport.maxThroughput, READ_MOST)
         yield deferLater(reactor, 0, lambda: None)

@@ -246,6 +246,15 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(set(found), {"fin", "keep alive", "ping", "node state"})
         for name, number in found.items():
             self.assertEqual(names[name], number)
+        debug = {
+            int(number): f"debug {name}"
+            for cells in rows(section("Built-in commands"))
+            if cells[1].startswith("debug: ")
+            for number, name in zip(
+                cells[0].split(", "), cells[1].removeprefix("debug: ").split(", "), strict=True
+            )
+        }
+        self.assertEqual(debug, {names[name]: name for name in names if "debug" in name})
 
     def test_limitsDiffer(self) -> None:
         """
