@@ -343,7 +343,7 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
 
     def dropConnection(self, abort: bool = False) -> None:
         """
-        Autobahn has done so: L{_end} has taken care of it.
+        Autobahn has done so: C{_end} has taken care of it.
         """
 
     def _fail_connection(self, code: int = 1001, reason: str = "") -> None:

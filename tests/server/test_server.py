@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings
-from diarkis_tw.constants import NodeState
+from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import ConfigError, RegistrationError
 from diarkis_tw.server import Server
@@ -38,6 +38,21 @@ class SetupTests(SynchronousTestCase):
             self.server.bound_addresses(),
             {"TCP": ("127.0.0.1", 7200), "HTTP": ("127.0.0.1", 7000)},
         )
+
+    def test_webSocket(self) -> None:
+        """
+        A WebSocket server has an endpoint of its own; it is set up once, and in time.
+        """
+        self.assertFalse(self.server.is_websocket())
+        self.server.setup_as_websocket_server({"port": 7333})
+        self.assertTrue(self.server.is_websocket())
+        self.assertRaises(ConfigError, self.server.setup_as_websocket_server)
+        self.server.setup_as_tcp_server()
+        self.server.service().startService()
+        self.assertEqual(self.server.get_endpoint(ServerType.WS), "127.0.0.1:7333")
+        late = Server(MemoryReactorClock(), Settings(tcp=TcpSettings()))
+        late.service().startService()
+        self.assertRaises(ConfigError, late.setup_as_websocket_server)
 
     def test_mapping(self) -> None:
         """
@@ -190,6 +205,16 @@ class CommandTests(TcpCase):
             client.received.clear()
             client.send(client.raw.request(0, 1, bytes(10), 0))
             self.assertEqual(client.payloads()[-1], bytes(8) + bytes([state]))
+
+    def test_wsDuplicate(self) -> None:
+        """
+        is_command_duplicate knows the handlers for JSON, too, by integers and floats.
+        """
+        server = Server(MemoryReactorClock())
+        self.assertFalse(server.is_command_duplicate(2, 77))
+        server.handle_ws_command(2.0, 77.0, lambda ver, cmd, payload, user: None)
+        self.assertTrue(server.is_command_duplicate(2, 77))
+        self.assertTrue(server.is_command_duplicate(2.0, 77.0))
 
     def test_duplicate(self) -> None:
         """

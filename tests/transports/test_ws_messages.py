@@ -3,6 +3,7 @@ Tests of L{diarkis_tw.transports.ws}: messages and frames of an open connection,
 what a hostile client can send.
 """
 
+import txaio
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
@@ -106,6 +107,7 @@ class JsonTests(WsCase):
         first = push.frame
         for user in (*users[1:], bob):
             self.assertTrue(user.send(push, True))
+        self.assertIsNotNone(first)
         self.assertIs(push.frame, first)
         for client in clients:
             client.turn()
@@ -602,8 +604,11 @@ class SilenceTests(WsCase):
 
     def test_nothingLogged(self) -> None:
         """
-        Whatever a client sends, from its handshake to its end, nothing is logged.
+        Whatever a client sends, from its handshake to its end, nothing is logged, not
+        even where somebody wants to know all about Autobahn.
         """
+        txaio.set_global_log_level("debug")
+        self.addCleanup(txaio.set_global_log_level, "info")
         events: list[object] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)

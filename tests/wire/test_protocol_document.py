@@ -243,7 +243,8 @@ class TableTests(SynchronousTestCase):
             for cells in rows(section("Built-in commands"))
             if cells[0].isdigit()
         }
-        self.assertEqual(set(found), {"fin", "keep alive", "ping", "node state"})
+        described = {"fin", "keep alive", "ping", "node state", "notification"}
+        self.assertEqual(set(found), described)
         for name, number in found.items():
             self.assertEqual(names[name], number)
         debug = {
