@@ -88,15 +88,12 @@ ELSEWHERE: Final = frozenset(
     {
         "DeleteNotification",
         "EnableNotifications",
-        "HandleWSCommand",
-        "IsWebSocket",
         "Notification",
         "NotificationHandler",
         "NotificationLoader",
         "NotificationService",
         "Notify",
         "SetOnNotification",
-        "SetupAsWebSocketServer",
     }
 )
 """Names that are being built at present."""

@@ -8,7 +8,7 @@ from diarkis_tw.client import Client, ResponseError
 from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.errors import CommandError
-from diarkis_tw.wire.message import encode_request
+from diarkis_tw.wire.message import Request
 from tests.server.whole import HANG, WholeCase
 
 TTL = 30
@@ -77,16 +77,26 @@ def flood(case: "LeavingTests", client: Client) -> None:
         case.reactor.advance(0.05)
 
 
+class Cut(Request):
+    """
+    A message shorter than its header.
+    """
+
+    def encode(self) -> bytes:
+        return b"\2"
+
+
 def break_protocol(case: "LeavingTests", client: Client) -> None:
+    if case.kind is ServerType.WS:
+        case.links()[-1].client.write(b"\xff" * 100)
+        return
     transport = client._transport
     assert transport is not None
-    transport.send(b"\2", True)
+    transport.send(Cut(2, 10, 0, b""), True)
 
 
 def send_too_much(case: "LeavingTests", client: Client) -> None:
-    transport = client._transport
-    assert transport is not None
-    transport.send(encode_request(2, 10, 0, bytes(100_000)), True)
+    client.send(2, 10, bytes(100_000))
 
 
 def replace(case: "LeavingTests", client: Client) -> None:
@@ -256,3 +266,20 @@ class UdpKeepAliveTests(KeepAliveTests):
     """
 
     kind = ServerType.UDP
+
+
+class WsLeavingTests(LeavingTests):
+    """
+    The same over WebSocket. A frame that is none ends with a code of WebSocket itself.
+    """
+
+    kind = ServerType.WS
+    ways = WAYS | {lose_socket: None, break_protocol: None}
+
+
+class WsKeepAliveTests(KeepAliveTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS
