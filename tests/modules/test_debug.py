@@ -161,6 +161,12 @@ class StateTests(DebugCase):
             self.refused(cmd, ErrorCode.INVALID_PARAMETERS, "3 bytes", payload=b"abc")
         self.assertEqual((self.core.node.state, self.terminated), (NodeState.ONLINE, 0))
 
+    def test_empty_object(self) -> None:
+        """
+        The empty object of a WebSocket user, which comes as MessagePack, is no payload.
+        """
+        self.assertEqual(self.answer(TAKEN, b"\x80"), b"")
+
     def test_others(self) -> None:
         """
         The client's neighbours learn of OFFLINE and of nothing else.

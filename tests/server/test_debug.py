@@ -202,3 +202,11 @@ class AuthenticationTests(TcpCase):
         client.send(bytes(record))
         self.assertIs(self.server.state, NodeState.ONLINE)
         self.assertRefused(client, CloseCode.PROTOCOL)
+
+
+class WsDebugTests(DebugTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS

@@ -96,3 +96,11 @@ class UdpDeprecatedTests(DeprecatedTests):
     """
 
     kind = ServerType.UDP
+
+
+class WsDeprecatedTests(DeprecatedTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS

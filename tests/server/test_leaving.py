@@ -77,9 +77,9 @@ def flood(case: "LeavingTests", client: Client) -> None:
         case.reactor.advance(0.05)
 
 
-class Unfinished(Request):
+class Cut(Request):
     """
-    A command shorter than its header.
+    A message shorter than its header.
     """
 
     def encode(self) -> bytes:
@@ -87,15 +87,16 @@ class Unfinished(Request):
 
 
 def break_protocol(case: "LeavingTests", client: Client) -> None:
+    if case.kind is ServerType.WS:
+        case.links()[-1].client.write(b"\xff" * 100)
+        return
     transport = client._transport
     assert transport is not None
-    transport.send(Unfinished(2, 10, 0, b""), True)
+    transport.send(Cut(2, 10, 0, b""), True)
 
 
 def send_too_much(case: "LeavingTests", client: Client) -> None:
-    transport = client._transport
-    assert transport is not None
-    transport.send(Request(2, 10, 0, bytes(100_000)), True)
+    client.send(2, 10, bytes(100_000))
 
 
 def replace(case: "LeavingTests", client: Client) -> None:
@@ -265,3 +266,20 @@ class UdpKeepAliveTests(KeepAliveTests):
     """
 
     kind = ServerType.UDP
+
+
+class WsLeavingTests(LeavingTests):
+    """
+    The same over WebSocket. A frame that is none ends with a code of WebSocket itself.
+    """
+
+    kind = ServerType.WS
+    ways = WAYS | {lose_socket: None, break_protocol: None}
+
+
+class WsKeepAliveTests(KeepAliveTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS

@@ -246,3 +246,19 @@ class UdpAskingAgainTests(AskingAgainTests):
     """
 
     kind = ServerType.UDP
+
+
+class WsStateTests(StateTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS
+
+
+class WsAskingAgainTests(AskingAgainTests):
+    """
+    The same over WebSocket.
+    """
+
+    kind = ServerType.WS

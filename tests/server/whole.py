@@ -63,8 +63,10 @@ class WholeCase(SynchronousTestCase):
         section = {"port": GAME_PORT, **(keys or {})}
         if self.kind is ServerType.TCP:
             server.setup_as_tcp_server(section)
-        else:
+        elif self.kind is ServerType.UDP:
             server.setup_as_udp_server(section)
+        else:
+            server.setup_as_websocket_server(section)
         server.setup_as_http_server({"port": 7000, **(http or {})})
         server.handle_command(2, ECHO, lambda ver, cmd, payload, user: payload)
         server.handle_command(2, HANG, lambda ver, cmd, payload, user: Deferred())
