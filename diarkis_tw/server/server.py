@@ -36,6 +36,9 @@ from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.mesh.local import LocalMesh
+from diarkis_tw.modules.dm import DirectMessages
+from diarkis_tw.modules.room.rooms import SWEEP as ROOM_SWEEP
+from diarkis_tw.modules.room.rooms import Rooms
 from diarkis_tw.modules.session import SessionCommands
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
@@ -66,6 +69,8 @@ class Server:
     @ivar http: the application's own HTTP routes, as in
         C{server.http.get("/hello/:name", handler)}. They are served if the node
         has an HTTP server, and never otherwise, which the log says.
+    @ivar rooms: the rooms of this node; clients need C{rooms.expose_commands()}.
+    @ivar dm: messages from user to user; clients need C{dm.expose_commands()}.
     """
 
     def __init__(
@@ -107,6 +112,16 @@ class Server:
         )
         self._lifecycle.prepare = self._assemble
         SessionCommands(self._registry, self._node, self.is_p2p_enabled)
+        self.rooms = Rooms(
+            reactor,
+            self.users,
+            self._node,
+            lambda: self._mesh.node_address,
+            self._registry,
+            random_bytes,
+        )
+        self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
+        self.dm = DirectMessages(self.users, self._mesh, self._registry)
 
     # Kinds
 
