@@ -1,12 +1,16 @@
 """
-The command line: C{python -m bench [echo|micro] [options]}.
+The command line: C{python -m bench [echo|rooms|micro] [options]}.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
 
-from bench import echo, micro
+from bench import echo, micro, rooms
+
+KINDS: Final[dict[str, ModuleType]] = {"echo": echo, "rooms": rooms, "micro": micro}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,23 +20,24 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     kinds = top.add_subparsers(dest="kind", required=True)
     echo.add_options(kinds.add_parser("echo", help="a server process against the bare Twisted one"))
+    rooms.add_options(kinds.add_parser("rooms", help="members of rooms against a bare relay"))
     micro.add_options(kinds.add_parser("micro", help="one connection without sockets"))
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """
-    Run what is asked for; C{echo} if nothing is.
+    Run what is asked for: C{echo} if there are only options, C{echo} and
+    C{rooms} if there is nothing.
 
     @return: the exit status.
     """
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+    if not arguments:
+        return main(["echo"]) or main(["rooms"])
+    if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
         arguments = ["echo", *arguments]
     options = parser().parse_args(arguments)
-    if options.kind == "micro":
-        micro.run(options)
-    else:
-        echo.run(options)
+    KINDS[options.kind].run(options)
     return 0
 
 

@@ -7,10 +7,9 @@ How it is measured: L{bench.contest}.
 """
 
 import argparse
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,7 +17,7 @@ from typing import Final
 from bench import idle, keep_alive, tcp, udp
 from bench.contest import Contestant, contest, report, report_unclean
 from bench.figures import machine
-from bench.process import ServerProcess, cores, game_server
+from bench.process import ServerProcess, cores, game_server, pinned
 from diarkis_tw.config.fields import CONNECTION_TTL_DEFAULT
 
 PARTS: Final = {"tcp": tcp.contestants, "udp": udp.contestants}
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     core, load_core = cores()
     if core is None:
         print("one core only: load and server disturb each other", flush=True)
-    with TemporaryDirectory(prefix="bench-") as name, _pinned(load_core):
+    with TemporaryDirectory(prefix="bench-") as name, pinned(load_core):
         folder = Path(name)
         for part in PARTS:
             if options.only in (None, part):
@@ -102,14 +101,3 @@ def _keep_alives(folder: Path, core: int | None, count: int, interval: float) ->
 
 def _floor(folder: Path, core: int | None) -> ServerProcess:
     return ServerProcess(["-m", "bench.floor"], folder, "floor", core)
-
-
-@contextmanager
-def _pinned(core: int | None) -> Iterator[None]:
-    usable = os.sched_getaffinity(0)
-    try:
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-        yield
-    finally:
-        os.sched_setaffinity(0, usable)

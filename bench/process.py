@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -143,3 +144,19 @@ def cores() -> tuple[int | None, int | None]:
     """
     usable = sorted(os.sched_getaffinity(0))
     return (usable[-1], usable[0]) if len(usable) > 1 else (None, None)
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """
+    Run on one core for a while.
+
+    @param core: L{None} = anywhere.
+    """
+    usable = os.sched_getaffinity(0)
+    try:
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
