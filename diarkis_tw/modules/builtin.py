@@ -15,6 +15,7 @@ from diarkis_tw.schema.command import Command, as_value
 
 RequestShape = TypeVar("RequestShape", bound=msgspec.Struct)
 AnswerShape = TypeVar("AnswerShape", bound=msgspec.Struct)
+PayloadT = TypeVar("PayloadT")
 
 Handler: TypeAlias = Callable[[RequestShape, User], AnswerShape | Awaitable[AnswerShape] | None]
 """Gets the request; returns the answer, now or later, or None for an empty one."""
@@ -26,22 +27,28 @@ def handle_builtin(
     handler: Handler[RequestShape, AnswerShape],
 ) -> None:
     """
-    Let C{handler} answer C{command}; a payload of another shape is answered BAD
-    1001 without it.
+    Let C{handler} answer C{command}, whether it came as MessagePack or as JSON; a
+    payload of another shape is answered BAD 1001 without it.
     """
-    decode = command.decode
+    registry.handle_builtin(command.ver, command.cmd, _step(command.decode, handler))
+    registry.handle_ws_builtin(command.ver, command.cmd, _step(command.read, handler))
 
-    async def answer_later(work: Awaitable[AnswerShape]) -> dict[str, object]:
-        return as_value(await work)
 
-    def handle(ver: int, cmd: int, payload: bytes, user: User) -> object:
+def _step(
+    read: Callable[[PayloadT], RequestShape], handler: Handler[RequestShape, AnswerShape]
+) -> Callable[[int, int, PayloadT, User], object]:
+    def handle(ver: int, cmd: int, payload: PayloadT, user: User) -> object:
         try:
-            request = decode(payload)
+            request = read(payload)
         except RemoteProtocolError as error:
             raise CommandError(ErrorCode.INVALID_PARAMETERS, str(error)) from None
         answer = handler(request, user)
         if answer is None:
             return None
-        return answer_later(answer) if isinstance(answer, Awaitable) else as_value(answer)
+        return _answer_later(answer) if isinstance(answer, Awaitable) else as_value(answer)
 
-    registry.handle_builtin(command.ver, command.cmd, handle)
+    return handle
+
+
+async def _answer_later(work: Awaitable[msgspec.Struct]) -> dict[str, object]:
+    return as_value(await work)

@@ -57,6 +57,14 @@ class Command(Generic[RequestShape, AnswerShape]):
         except (msgspec.MsgspecError, ValueError) as error:
             raise RemoteProtocolError(f"not a payload of this command: {error}") from None
 
+    def read(self, value: Mapping[str, object]) -> RequestShape:
+        """
+        Read a request that came as JSON, in which bytes are base64.
+
+        @raise RemoteProtocolError: as for L{decode}.
+        """
+        return as_shape(value, self.request)
+
 
 _EMPTY_MAP: Final = b"\x80"
 

@@ -4,7 +4,7 @@ Tests of L{diarkis_tw.modules.room}: messages, properties and chat.
 
 import msgspec
 
-from diarkis_tw.constants import ErrorCode
+from diarkis_tw.constants import ErrorCode, Status
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
 from diarkis_tw.modules.room import properties as limits
@@ -44,6 +44,34 @@ class SayTests(RoomCase):
         self.assertEqual(
             self.alice.news(), said(RoomCommand.BROADCAST, "bob", {"x": [1, b"raw", None]})
         )
+
+    def test_json(self) -> None:
+        """
+        Who speaks JSON writes bytes as base64, and is told what is wrong as others are.
+        """
+        self.bob.client.text = True
+        cmd = RoomCommand.BROADCAST
+        for message, meant in (("aGVsbG8=", b"hello"), ({"x": "aGVsbG8="}, {"x": "aGVsbG8="})):
+            self.bob.client.command({"message": message}, ver=1, cmd=cmd)
+            self.assertEqual(self.alice.news(), said(cmd, "bob", meant))
+        for wrong in ({"message": "hello!"}, {"message": 7}, {}):
+            before = len(self.bob.client.answers())
+            self.bob.client.command(wrong, 5, ver=1, cmd=cmd)
+            [(_, status, answer)] = self.bob.client.answers()[before:]
+            assert isinstance(answer, dict)
+            self.assertEqual((status, answer["code"]), (Status.BAD, ErrorCode.INVALID_PARAMETERS))
+
+    def test_to_json(self) -> None:
+        """
+        Who speaks JSON gets bytes as base64, and an answer to what it asked.
+        """
+        self.bob.client.text = True
+        self.alice.send(schema.BROADCAST, schema.Say(message=b"hello"))
+        [push] = self.bob.client.pushes()
+        self.assertEqual(push.payload, {"from": "alice", "message": "aGVsbG8="})
+        self.bob.client.command({}, 5, ver=1, cmd=RoomCommand.MEMBER_IDS)
+        [(_, status, answer)] = self.bob.client.answers()
+        self.assertEqual((status, answer), (Status.OK, {"memberIds": ["alice", "bob", "carol"]}))
 
     def test_relay(self) -> None:
         """
