@@ -1,12 +1,21 @@
 """
-The command line: C{python -m bench [echo|notification|micro] [options]}.
+The command line: C{python -m bench [echo|rooms|notification|micro] [options]}.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
 
-from bench import echo, micro, notification
+from bench import echo, micro, notification, rooms
+
+KINDS: Final[dict[str, ModuleType]] = {
+    "echo": echo,
+    "rooms": rooms,
+    "notification": notification,
+    "micro": micro,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,20 +26,24 @@ def parser() -> argparse.ArgumentParser:
     kinds = top.add_subparsers(dest="kind", required=True)
     echo.add_options(kinds.add_parser("echo", help="a server process against the bare Twisted one"))
     notification.add_options(kinds.add_parser("notification", help="one to all users"))
+    rooms.add_options(kinds.add_parser("rooms", help="members of rooms against a bare relay"))
     micro.add_options(kinds.add_parser("micro", help="one connection without sockets"))
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """
-    Run what is asked for; C{echo} if nothing is.
+    Run what is asked for: C{echo} if there are only options, C{echo} and
+    C{rooms} if there is nothing.
 
     @return: the exit status.
     """
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+    if not arguments:
+        return main(["echo"]) or main(["rooms"])
+    if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
         arguments = ["echo", *arguments]
     options = parser().parse_args(arguments)
-    {"echo": echo.run, "notification": notification.run, "micro": micro.run}[options.kind](options)
+    KINDS[options.kind].run(options)
     return 0
 
 

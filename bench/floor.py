@@ -4,12 +4,14 @@ of its own, C{python -m bench.floor --ready-file PATH}.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import (
+    IListeningPort,
     IReactorCore,
     IReactorTCP,
     IReactorUDP,
@@ -48,18 +50,26 @@ def main() -> None:
     """
     Listen on a free TCP and a free UDP port of loopback until SIGTERM.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--ready-file", type=Path, required=True)
-    ready_file = parser.parse_args().ready_file
     factory = ServerFactory()
     factory.protocol = Echo
     factory.noisy = False
     stream = cast(IReactorTCP, reactor).listenTCP(0, factory, 512, "127.0.0.1")
     datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramEcho(), "127.0.0.1", 8192)
-    ports = {"TCP": stream, "UDP": datagrams}
+    serve({"TCP": stream, "UDP": datagrams})
+
+
+def serve(ports: Mapping[str, IListeningPort]) -> None:
+    """
+    Write the ready file that the command line asks for and serve until SIGTERM.
+
+    @param ports: by the name of the transport.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ready-file", type=Path, required=True)
     addresses = {name: cast(IPv4Address, port.getHost()) for name, port in ports.items()}
     write_ready_file(
-        ready_file, {name: (address.host, address.port) for name, address in addresses.items()}
+        parser.parse_args().ready_file,
+        {name: (address.host, address.port) for name, address in addresses.items()},
     )
     cast(IReactorCore, reactor).run()
 

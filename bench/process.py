@@ -153,7 +153,9 @@ def cores() -> tuple[int | None, int | None]:
 @contextmanager
 def pinned(core: int | None) -> Iterator[None]:
     """
-    Run this process on one core; L{None} = anywhere.
+    Run on one core for a while.
+
+    @param core: L{None} = anywhere.
     """
     usable = os.sched_getaffinity(0)
     try:

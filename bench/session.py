@@ -88,14 +88,14 @@ class Session:
         """
         Seal a keep-alive, the first record of every connection.
         """
-        return self._seal(encode_request(0, 1, 0, encode_keep_alive_request(0, None)))
+        return self.seal(encode_request(0, 1, 0, encode_keep_alive_request(0, None)))
 
     def echo(self) -> bytes:
         """
         Seal the next echo request.
         """
         self._echoes += 1
-        return self._seal(encode_request(*ECHO, _request_id(self._echoes), self._payload))
+        return self.seal(encode_request(*ECHO, _request_id(self._echoes), self._payload))
 
     def opened(self, header: bytes, body: bytes) -> bytes:
         """
@@ -116,7 +116,10 @@ class Session:
         if (answer := decode_server_message(self.opened(header, body))) != expected:
             raise RuntimeError(f"{answer!r} instead of {expected!r}")
 
-    def _seal(self, message: bytes) -> bytes:
+    def seal(self, message: bytes) -> bytes:
+        """
+        Seal the next message, header in front.
+        """
         header = record_header(RecordType.DATA, len(message) + TAG_SIZE)
         record = header + self._sealer.seal(self._sent, header, message)
         self._sent += 1

@@ -98,6 +98,14 @@ class ErrorCode(IntEnum):
     REFUSED = 1005
     """Not on this server, or not now."""
     ANSWER_TOO_LARGE = 1006
+    NEW_ROOM = 2000
+    NOT_IN_ROOM = 2001
+    JOIN_ROOM = 2002
+    ROOM_PROPERTY = 2006
+    RESERVE = 2007
+    ROOM_NOT_FOUND = 2009
+    ROOM = 2011
+    DM = 5000
     INTERNAL = 9999
 
 

@@ -1,9 +1,10 @@
 """
 The application that runs when none is named: an echo and a push, enough to see
-that a client works::
+that a client works, and the built-in commands by which players meet::
 
     ver 2 cmd 10   answers with the payload
     ver 2 cmd 11   pushes the payload back, as ver 2 cmd 11
+    ver 1          rooms and direct messages
 
 Over JSON WebSocket the payload is a mapping, else it is bytes.
 """
@@ -19,6 +20,8 @@ def setup(server: Server) -> None:
     """
     Register the demo's commands.
     """
+    server.rooms.expose_commands()
+    server.dm.expose_commands()
     server.handle_command(2, 10, echo)
     server.handle_command(2, 11, push)
     server.handle_ws_command(2, 10, echo)

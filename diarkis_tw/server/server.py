@@ -40,10 +40,13 @@ from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
+from diarkis_tw.modules.dm import DirectMessages
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
 from diarkis_tw.modules.notify import NotificationHandler, Notifier
 from diarkis_tw.modules.private_message import PrivateMessages
+from diarkis_tw.modules.room.rooms import SWEEP as ROOM_SWEEP
+from diarkis_tw.modules.room.rooms import Rooms
 from diarkis_tw.modules.session import SessionCommands
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
@@ -79,6 +82,8 @@ class Server:
     @ivar http: the application's own HTTP routes, as in
         C{server.http.get("/hello/:name", handler)}. They are served if the node
         has an HTTP server, and never otherwise, which the log says.
+    @ivar rooms: the rooms of this node; clients need C{rooms.expose_commands()}.
+    @ivar dm: messages from user to user; clients need C{dm.expose_commands()}.
     """
 
     def __init__(
@@ -128,6 +133,17 @@ class Server:
         self._debug = DebugCommands(
             self._registry, self._node, self.users, self._lifecycle.terminate
         )
+        self.rooms = Rooms(
+            reactor,
+            self.users,
+            self._node,
+            lambda: self._mesh.node_address,
+            self._registry,
+            random_bytes,
+        )
+        self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
+        self._debug.room_dump = self.rooms.dump
+        self.dm = DirectMessages(self.users, self._mesh, self._registry)
 
     # Kinds
 

@@ -21,10 +21,9 @@ C{queued} is exact. At C{HOLD_BYTES} the client's commands are left unread, at
 C{QUEUE_BYTES} messages are refused; a client that stays there is closed by the
 sweep of users.
 
-The first answer to a command that came alone goes to the socket at once, if
-nothing waits there. Through the reactor's write queue it would cost two more
-system calls and another pass of the reactor, a quarter of an echo's CPU. What
-follows in the same turn, and what others send, is gathered there as usual.
+What is sent in one turn of the reactor is gathered, see
+L{diarkis_tw.net.gathered}. But the first answer to a command that came alone
+goes to the socket at once, if nothing waits there: it has nothing to wait for.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
 from diarkis_tw.constants import CloseCode, ServerType
@@ -42,6 +40,7 @@ from diarkis_tw.core.admission import Admitted
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.inbox import Inbox
 from diarkis_tw.core.user import User
+from diarkis_tw.net.gathered import GatheredTransport
 from diarkis_tw.net.stream_transport import StreamTransport
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.handshake import NO_NONCE, decode_hello
@@ -106,7 +105,7 @@ class StreamConnection(Protocol):
         self.queued = 0
         self.full_since: Seconds | None = None
         self._reading = True
-        self._plain: Server | None = None
+        self._gathered: GatheredTransport | None = None
         self._prompt = False
         self._held_by_user = False
         self._stuffed = False
@@ -142,9 +141,9 @@ class StreamConnection(Protocol):
     # Twisted's side
 
     def connectionMade(self) -> None:
-        self._socket = cast(StreamTransport, self.transport)
-        if type(self.transport) is Server:  # not TLS, not a test's
-            self._plain = self.transport
+        self._socket = self._server.gathering.wrap(cast(StreamTransport, self.transport))
+        if isinstance(self._socket, GatheredTransport):
+            self._gathered = self._socket
         if self._server.settings.no_delay:
             self._socket.setTcpNoDelay(True)
         self._socket.registerProducer(self, True)
@@ -288,17 +287,20 @@ class StreamConnection(Protocol):
 
     # Writing
 
-    def write(self, record: bytes) -> None:
+    def write(self, record: bytes, is_answer: bool = False) -> None:
         """
-        Send bytes, now or when the client has read what waits.
+        Send bytes, soon or when the client has read what waits.
+
+        @param is_answer: the first one to a command that came alone goes out now.
         """
         if self._stuffed:
             self._waiting.append(record)
             self.queued += len(record)
             if self.queued > HOLD_BYTES:
                 self._hold()
-        elif self._prompt:
-            self._write_now(record)
+        elif is_answer and self._prompt and self._gathered is not None:
+            self._prompt = False
+            self._gathered.write_now(record)
         else:
             self._socket.write(record)
 
@@ -312,19 +314,6 @@ class StreamConnection(Protocol):
         if self.full_since is None:
             self.full_since = self._server.clock.seconds()
         return False
-
-    def _write_now(self, record: bytes) -> None:
-        self._prompt = False
-        transport = self._plain
-        sent = 0
-        # twisted/internet/abstract.py, Twisted 26.10: both of FileDescriptor's buffers are empty.
-        if transport is not None and not transport.dataBuffer and not transport._tempDataLen:
-            try:
-                sent = transport.socket.send(record)
-            except OSError:
-                sent = 0  # full, or broken: the reactor finds out which
-        if sent < len(record):
-            self._socket.write(record[sent:])
 
     # Ending
 

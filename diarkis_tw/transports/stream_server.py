@@ -15,6 +15,7 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.background import background
 from diarkis_tw.core.users import Users
+from diarkis_tw.net.gathered import Gathering
 from diarkis_tw.transports.stream_connection import StreamConnection
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.cipher import AeadCache, Cipher
@@ -36,6 +37,7 @@ class StreamServer(Factory):
     """
     Factory of L{StreamConnection}s.
 
+    @ivar gathering: what they write in a turn.
     @ivar refused: messages not sent to clients that do not read.
     @ivar terminated: connections ended with TERMINATE.
     @ivar turned_away: connections above the cap on strangers.
@@ -59,6 +61,7 @@ class StreamServer(Factory):
         self.admission = admission
         self.ciphers = ciphers
         self.clock = clock
+        self.gathering = Gathering(clock)
         self.refused = 0
         self.terminated = 0
         self.turned_away = 0

@@ -77,10 +77,10 @@ class TcpConnection(StreamConnection):
         self._sent = number + 1
         header = (DATA_BITS | size).to_bytes(4)
         record = header + self._sealer.seal(number, header, message)
-        if self._prompt and not self._stuffed:
-            self._write_now(record)
+        if self._stuffed or self._prompt:
+            self.write(record, encoded.status is not None)
         else:
-            self.write(record)
+            self._socket.write(record)  # a call less for each receiver of a broadcast
         return True
 
     def _close_words(self, code: CloseCode) -> bytes:
@@ -136,7 +136,7 @@ class TcpConnection(StreamConnection):
                 return
             if kind == DATA:
                 ver, cmd, request_id, payload = decode_request(opened)
-                self._prompt = self._plain is not None and not self._reader.pending
+                self._prompt = not self._reader.pending
                 if not self._inbox.receive(ver, cmd, request_id, payload, True):
                     self.hold_for_user()
                 self._prompt = False

@@ -199,7 +199,7 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
         if frame is None:
             self.close(CloseCode.REKEY)
             return self._user.send(encoded, reliable)
-        self.write(frame)
+        self.write(frame, encoded.status is not None)
         return True
 
     def receive(
@@ -255,7 +255,7 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
             message = self._message
             if message is not None:
                 self._message = None
-                self._prompt = self._plain is not None and not self.data
+                self._prompt = not self.data
                 try:
                     self._speech.read(message)
                 except RemoteProtocolError as error:

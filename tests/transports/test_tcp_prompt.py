@@ -1,6 +1,6 @@
 """
-Answers that go to the socket at once, past the reactor's write queue. Here the
-server's end is Twisted's own transport on a pair of sockets.
+Answers that go to the socket at once, and what is gathered until the end of the
+turn. Here the server's end is Twisted's own transport on a pair of sockets.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_LOST
 
 from diarkis_tw.wire.message import Push, Response
-from tests.raw_client import RawClient
+from tests.raw_client import Close, RawClient
 from tests.transports.case import ECHO, SHOUT, SLOW, TcpCase
 
 
@@ -60,7 +60,7 @@ class TcpPromptTests(TcpCase):
 
     def test_pushes(self) -> None:
         """
-        Of all that a handler sends, the first goes at once and the rest is gathered.
+        What a handler pushes is gathered, and its answer goes behind it.
         """
         (user,) = self.server.users
 
@@ -70,9 +70,31 @@ class TcpPromptTests(TcpCase):
 
         self.at_echo = push
         self.send(self.raw.request(2, ECHO, b"last"))
-        self.assertEqual(self.payloads(), [b"0"])
+        self.assertEqual(self.payloads(), [])
         self.turn()
         self.assertEqual(self.payloads(), [b"0", b"1", b"2", b"last"])
+
+    def test_two_answers(self) -> None:
+        """
+        Of two answers the first goes at once.
+        """
+        (user,) = self.server.users
+        self.at_echo = lambda: self.assertTrue(user.server_respond(b"early", 2, ECHO))
+        self.send(self.raw.request(2, ECHO, b"late"))
+        self.assertEqual(self.payloads(), [b"early"])
+        self.turn()
+        self.assertEqual(self.payloads(), [b"early", b"late"])
+
+    def test_closing(self) -> None:
+        """
+        What is gathered comes before CLOSE.
+        """
+        (user,) = self.server.users
+        user.server_push(2, 13, b"first")
+        user.disconnect()
+        self.turn()
+        self.assertEqual(self.payloads(), [b"first"])
+        self.assertIsInstance(self.raw.received[-1], Close)
 
     def test_later(self) -> None:
         """
@@ -86,7 +108,7 @@ class TcpPromptTests(TcpCase):
 
     def test_behind_waiting(self) -> None:
         """
-        A prompt answer does not overtake what waits for the socket.
+        A prompt answer does not overtake what waits for the end of the turn.
         """
         (user,) = self.server.users
         user.server_push(2, 13, b"first")
@@ -106,6 +128,7 @@ class TcpPromptTests(TcpCase):
         while self.waiting():
             self.receive()
             self.turn()
+        self.turn()
         first, second = self.payloads()
         self.assertEqual((len(first), first[:4], second), (size, b"big ", b"small"))
 
@@ -131,6 +154,7 @@ class TcpPromptTests(TcpCase):
         """
         Let the server write what it gathered, as far as the socket takes it.
         """
+        self.reactor.advance(0)
         if self.waiting():
             self.transport.doWrite()
         self.receive()

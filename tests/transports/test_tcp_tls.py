@@ -135,7 +135,7 @@ class ServingTests(TlsCase):
         Nothing goes to the socket past TLS.
         """
         self.player()
-        self.assertIsNone(self.connection()._plain)
+        self.assertIsNone(self.connection()._gathered)
         self.assertIsInstance(self.connection().transport, TLSMemoryBIOProtocol)
 
     def test_stays(self) -> None:

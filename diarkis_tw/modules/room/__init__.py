@@ -1,0 +1,3 @@
+"""
+Rooms: users of one node who send each other messages and share properties.
+"""

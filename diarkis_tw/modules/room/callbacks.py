@@ -1,0 +1,60 @@
+"""
+Calling the application from a room.
+
+Rules:
+
+  - A callback that raises, or an asynchronous one that never finishes, harms
+    nothing but what it was called for.
+  - A synchronous one that takes over C{SLOW} is logged once with file and line:
+    it holds up every user of the node.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from diarkis_tw.core.background import call_safely
+from diarkis_tw.core.callables import describe_callable
+from diarkis_tw.units import Seconds
+
+SLOW: Final[Seconds] = 0.1
+"""Beyond this a player of a fast game sees the node stall."""
+
+
+class RoomCallbacks:
+    """
+    Calls callbacks and looks at how long they take.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._slow: set[Callable[..., object]] = set()
+
+    def timed(self, callback: Callable[..., object], *args: object) -> object:
+        """
+        Call C{callback}; its failure is the caller's.
+        """
+        started = self._clock.seconds()
+        try:
+            return callback(*args)
+        finally:
+            taken = self._clock.seconds() - started
+            if taken > SLOW and callback not in self._slow:
+                self._slow.add(callback)
+                self.log.warn(
+                    "{callback} took {ms:.0f} ms and held up the whole node for as long: "
+                    "wait with a Deferred or a coroutine, compute in a thread",
+                    callback=describe_callable(callback),
+                    ms=taken * 1000,
+                )
+
+    def tell(self, event: str, callbacks: list[Callable[..., object]], *args: object) -> None:
+        """
+        Call all callbacks of an event; failures are logged.
+        """
+        for callback in callbacks:
+            call_safely(f"an {event} callback of rooms", self.timed, callback, *args)

@@ -1,0 +1,3 @@
+"""
+Payloads of the built-in commands, as typed structs that server modules and client share.
+"""
