@@ -15,7 +15,7 @@ from statistics import median
 from typing import Final
 
 from bench.figures import percentile
-from diarkis_tw.rudp.connection import Limits
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.testing.simulation import MILLISECOND, SECOND, LinkModel, Pair, Simulation
 
 LOSSES: Final = (0.0, 0.01, 0.05, 0.10, 0.20, 0.30)

@@ -47,7 +47,8 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.net.datagram_socket import tune
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits, State
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, Seconds, microseconds
 from diarkis_tw.wire.cipher import AeadCache
 from diarkis_tw.wire.datagram import (

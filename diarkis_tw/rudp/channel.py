@@ -16,8 +16,11 @@ from typing import Final
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
-from diarkis_tw.wire.frame import FIRST, LAST, reliable_header
+from diarkis_tw.wire.frame import FIRST, LAST, WHOLE, pack_reliable, reliable_header
 from diarkis_tw.wire.packet import restore_number
+
+HEADER_SIZE: Final = 3
+"""Of a RELIABLE frame without length."""
 
 LENGTH_SIZE: Final = 2
 """What a frame needs besides when another one follows it."""
@@ -70,26 +73,24 @@ class SendChannel:
         """
         return self._sent < len(self._frames)
 
-    def add(self, message: bytes, most: int) -> int:
+    def add(self, message: bytes, most: int) -> None:
         """
         Queue a message.
 
         @param most: bytes of it that one frame may hold.
-        @return: how many frames it makes.
         """
-        number, seq, size = self._number, self._next, len(message)
+        seq, size = self._next, len(message)
         if size <= most:
-            header = reliable_header(number, seq, True, True)
+            header = pack_reliable(WHOLE | self._number, seq & 0xFFFF)
             self._frames.append(ReliableFrame(self, seq, header + message))
             self._next = seq + 1
-            return 1
+            return
+        number = self._number
         for start in range(0, size, most):
             header = reliable_header(number, seq, start == 0, start + most >= size)
             self._frames.append(ReliableFrame(self, seq, header + message[start : start + most]))
             seq += 1
-        count = seq - self._next
         self._next = seq
-        return count
 
     def next_frame(self) -> ReliableFrame | None:
         """
@@ -102,6 +103,25 @@ class SendChannel:
         if index and frame.seq >= frames[0].seq + self._window:
             return None
         return frame
+
+    def lone(self, most: int) -> ReliableFrame | None:
+        """
+        The frame to send next, if it is the only one that was never sent, has at
+        most C{most} bytes, and the window lets it go; else L{None}.
+        """
+        frames, index = self._frames, self._sent
+        if index + 1 != len(frames):
+            return None
+        frame = frames[index]
+        if len(frame.encoded) > most or (index and frame.seq >= frames[0].seq + self._window):
+            return None
+        return frame
+
+    def lone_sent(self) -> None:
+        """
+        What L{lone} returned is in a packet.
+        """
+        self._sent += 1
 
     def take(self, frames: list[ReliableFrame], size: int, room: int) -> int:
         """
@@ -125,18 +145,24 @@ class SendChannel:
         self._sent = index
         return size
 
-    def advance(self) -> None:
+    def arrived(self, frame: ReliableFrame) -> int:
         """
-        Forget acknowledged frames in front.
+        A frame is acknowledged: mark it, and forget those in front that are.
+
+        @return: bytes of its data.
         """
-        frames = self._frames
-        if not frames or not frames[0].acked:
-            return
-        count, sent = 1, self._sent
-        while count < sent and frames[count].acked:
-            count += 1
-        del frames[:count]
-        self._sent = sent - count
+        frame.acked = True
+        size = len(frame.encoded) - HEADER_SIZE
+        # Lost packets and the like may refer to it for long.
+        frame.encoded = b""
+        frames, sent = self._frames, self._sent
+        if frames[0] is frame:
+            count = 1
+            while count < sent and frames[count].acked:
+                count += 1
+            del frames[:count]
+            self._sent = sent - count
+        return size
 
 
 class ReassemblyBudget:
@@ -205,6 +231,25 @@ class ReceiveChannel:
             if seq not in self._early:
                 self._early[seq] = (kind, data)
                 self._hold(len(data) + EARLY_OVERHEAD)
+
+    def take_whole(self, seq16: int, data: bytes) -> bool:
+        """
+        Take a frame that is a whole message, if it is the one expected and nothing
+        else waits here: what L{receive} does with it, for a packet that is as most
+        are.
+
+        @return: whether C{data} is to be delivered; if not, nothing was done.
+        """
+        expected = self._next
+        if (
+            seq16 != expected & 0xFFFF
+            or self._open is not None
+            or self._early is not None
+            or len(data) > self._most
+        ):
+            return False
+        self._next = expected + 1
+        return True
 
     def has_room(self, kind: int, seq16: int, ahead: int) -> bool:
         """

@@ -84,7 +84,8 @@ class Congestion:
         """
         if self._samples < LOSS_MEMORY:
             self._samples += 1
-        self.loss -= self.loss / self._samples
+        if self.loss:
+            self.loss -= self.loss / self._samples
         if not self.limited:
             return
         if self._round_trip.inflated():
@@ -125,7 +126,9 @@ class Congestion:
             return now
         earned = (now - self._paced_at) * self.window * 5 // (4 * round_trip)
         if earned > 0:
-            self._budget = min(self._budget + earned, BURST * self._mtu)
+            budget = self._budget + earned
+            most = BURST * self._mtu
+            self._budget = budget if budget < most else most
             self._paced_at = now
         if self._budget > 0:
             return now

@@ -20,7 +20,16 @@ from diarkis_tw.errors import LocalProtocolError
 from diarkis_tw.rudp.channel import LENGTH_SIZE, ReliableFrame, SendChannel
 from diarkis_tw.rudp.redundancy import Redundancy
 from diarkis_tw.rudp.sent import IN_FLIGHT_MOST, SentPackets
-from diarkis_tw.wire.frame import CHANNELS, MESSAGE, PATH_RESPONSE, PATH_SIZE, PING, with_length
+from diarkis_tw.wire.frame import (
+    ACK_BYTES_MAX,
+    ACK_SIZE,
+    CHANNELS,
+    MESSAGE,
+    PATH_RESPONSE,
+    PATH_SIZE,
+    PING,
+    with_length,
+)
 
 QUEUE_FRAMES: Final = 4096
 QUEUE_BYTES: Final = 1024 * 1024
@@ -28,6 +37,9 @@ QUEUE_BYTES: Final = 1024 * 1024
 
 FRAME_ROOM: Final = 72
 """Bytes of the MTU that are left for headers, tag and an ACK beside a full frame."""
+
+ACK_MOST: Final = ACK_SIZE + ACK_BYTES_MAX
+"""Bytes of the longest ACK."""
 
 PATH_RESPONSES_MOST: Final = 4
 """Answers that wait for one flush; a peer that challenges more often gets fewer."""
@@ -46,6 +58,10 @@ class Outgoing:
     @ivar retransmit: frames that no packet in flight carries any more.
     @ivar active: channels with frames that were never sent, next in turn first.
     @ivar unreliable: MESSAGE frames.
+    @ivar lone_most: bytes of a frame that fits a packet beside any ACK.
+    @ivar dropped: unreliable messages dropped at a full queue.
+    @ivar full_since: since when messages are refused; L{None} once a reliable one
+        was taken, or there is room again.
     @ivar retransmitted: how many frames were sent again because they seemed lost.
     """
 
@@ -59,6 +75,9 @@ class Outgoing:
         "_window",
         "active",
         "control",
+        "dropped",
+        "full_since",
+        "lone_most",
         "ping",
         "retransmit",
         "retransmitted",
@@ -85,6 +104,9 @@ class Outgoing:
         self.control = b""
         self.ping = False
         self.retransmitted = 0
+        self.lone_most = room - ACK_MOST - LENGTH_SIZE
+        self.dropped = 0
+        self.full_since: int | None = None
 
     @property
     def size(self) -> int:
@@ -93,21 +115,11 @@ class Outgoing:
         """
         return self._sent.pending_bytes + self._unreliable_bytes
 
-    def is_full(self, size: int, frames: int = 1) -> bool:
-        """
-        Whether a message of C{size} bytes in C{frames} frames is too much.
-        """
-        sent = self._sent
-        return (
-            sent.pending_frames + len(self.unreliable) + frames > QUEUE_FRAMES
-            or sent.pending_bytes + self._unreliable_bytes + size > QUEUE_BYTES
-        )
-
-    def add_unreliable(self, message: bytes) -> bool:
+    def add_unreliable(self, message: bytes, now: int = 0) -> bool:
         """
         Queue a message for the next packet.
 
-        @return: False if there is no room.
+        @return: False if there is no room, and it is dropped.
         @raise LocalProtocolError: it does not fit a packet.
         """
         size = len(message)
@@ -116,38 +128,56 @@ class Outgoing:
                 f"an unreliable message of {size} bytes does not fit one packet: "
                 f"at most {self._message_most} bytes, header included; or send it reliably"
             )
-        if self.is_full(size):
+        sent = self._sent
+        if (
+            sent.pending_bytes + self._unreliable_bytes + size > QUEUE_BYTES
+            or sent.pending_frames + len(self.unreliable) >= QUEUE_FRAMES
+        ):
+            self.dropped += 1
+            self._refuse(now)
             return False
         self.unreliable.append(_MESSAGE_TYPE + message)
         self._unreliable_bytes += size
         return True
 
-    def add_reliable(self, message: bytes, number: int) -> bool:
+    def add_reliable(self, message: bytes, number: int, now: int = 0) -> bool:
         """
         Queue a message on a channel.
 
         @param number: of the channel.
-        @return: False if there is no room.
+        @return: False if there is no room, and it is refused.
         @raise LocalProtocolError: no such channel.
         """
         size = len(message)
         most = self._message_most
+        count = 1 if size <= most else -(-size // most)
         sent = self._sent
-        if self.is_full(size, 1 if size <= most else -(-size // most)):
+        if (
+            sent.pending_bytes + self._unreliable_bytes + size > QUEUE_BYTES
+            or sent.pending_frames + len(self.unreliable) + count > QUEUE_FRAMES
+        ):
+            self._refuse(now)
             return False
         if not 0 <= number < CHANNELS:
             raise LocalProtocolError(f"channel {number}")
-        channel = self._channels[number]
-        if channel is None:
-            channel = SendChannel(number, self._window)
-            channels = list(self._channels)
-            channels[number] = channel
-            self._channels = channels
-        if not channel.has_unsent():
+        channel = self._channels[number] or self._begin(number)
+        if channel not in self.active:
             self.active.append(channel)
-        sent.pending_frames += channel.add(message, most)
+        channel.add(message, most)
+        sent.pending_frames += count
         sent.pending_bytes += size
+        self.full_since = None
         return True
+
+    def acked(self) -> None:
+        """
+        The peer has more than before, so there may be room.
+        """
+        if (
+            self.size <= QUEUE_BYTES
+            and self._sent.pending_frames + len(self.unreliable) < QUEUE_FRAMES
+        ):
+            self.full_since = None
 
     def respond(self, data: bytes) -> None:
         """
@@ -176,8 +206,8 @@ class Outgoing:
         that did not arrive.
         """
         again: list[ReliableFrame] = []
-        for packet in self._sent.packets.values():
-            frames = [f for f in packet.frames if not f.acked and not f.waiting]
+        for _, in_packet, _, _, _ in self._sent.packets.values():
+            frames = [f for f in in_packet if not f.acked and not f.waiting]
             if frames:
                 for frame in frames:
                     frame.waiting = True
@@ -186,6 +216,24 @@ class Outgoing:
                 if not packets:
                     break
         self.retransmit[:0] = again
+
+    def lone_message_sent(self) -> None:
+        """
+        The one message in C{unreliable} is in a packet.
+        """
+        self.unreliable.clear()
+        self._unreliable_bytes = 0
+
+    def lone_frame_sent(self, frame: ReliableFrame, loss: float) -> None:
+        """
+        What L{SendChannel.lone} of the one channel in C{active} returned is in a
+        packet.
+
+        @param loss: as for L{fill}.
+        """
+        self.active.pop().lone_sent()
+        if loss and self._redundancy is not None:
+            self._redundancy.sent(frame)
 
     def fill(
         self, parts: list[bytes], size: int, reliable: bool, loss: float, now: int
@@ -248,6 +296,18 @@ class Outgoing:
         self._redundancy = None
         self.control = b""
         self.ping = False
+        self.full_since = None
+
+    def _begin(self, number: int) -> SendChannel:
+        channel = SendChannel(number, self._window)
+        channels = list(self._channels)
+        channels[number] = channel
+        self._channels = channels
+        return channel
+
+    def _refuse(self, now: int) -> None:
+        if self.full_since is None:
+            self.full_since = now
 
     def _fill_lost(self, data: list[bytes], frames: list[ReliableFrame], size: int) -> int:
         count = 0

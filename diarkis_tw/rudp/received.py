@@ -16,8 +16,8 @@ from typing import Final
 from diarkis_tw.wire.frame import ACK_BYTES_MAX, encode_ack
 
 REPLAY_WINDOW: Final = 1024
-_SEEN_MASK: Final = (1 << REPLAY_WINDOW) - 1
-_ACK_MASK: Final = (1 << ACK_BYTES_MAX * 8) - 1
+_WINDOW_MASK: Final = (1 << REPLAY_WINDOW) - 1
+_ACK_MOST: Final = ACK_BYTES_MAX * 8
 
 
 class ReceivedPackets:
@@ -25,18 +25,20 @@ class ReceivedPackets:
     The packets that came from the peer.
 
     @ivar largest: the largest authenticated number, -1 at first.
+    @ivar told: the peer has our ACK of packets up to this: it need not hear of
+        older ones again.
     @ivar ack_at: when an ACK is due; L{None} if none is owed.
     """
 
     __slots__ = (
         "_ack_delay",
         "_eliciting",
-        "_floor",
         "_largest_at",
         "_last_eliciting",
-        "_seen",
+        "_missing",
         "ack_at",
         "largest",
+        "told",
     )
 
     def __init__(self, ack_delay: int) -> None:
@@ -46,10 +48,12 @@ class ReceivedPackets:
         self._ack_delay = ack_delay
         self.largest = -1
         self._largest_at = 0
-        self._seen = 0
+        # Bit i stands for the packet largest - i. What is missing, not what came:
+        # this is 0 most of the time, where the other would be 1024 bits to shift.
+        self._missing = 0
         self._eliciting = 0
         self._last_eliciting = -ack_delay
-        self._floor = -1
+        self.told = -1
         self.ack_at: int | None = None
 
     def is_new(self, number: int) -> bool:
@@ -57,7 +61,7 @@ class ReceivedPackets:
         Whether a packet of that number may still come.
         """
         back = self.largest - number
-        return back < 0 or (back < REPLAY_WINDOW and not self._seen >> back & 1)
+        return back < 0 or (back < REPLAY_WINDOW and self._missing >> back & 1 == 1)
 
     def add(self, number: int, eliciting: bool, now: int) -> None:
         """
@@ -67,16 +71,17 @@ class ReceivedPackets:
         """
         ahead = number - self.largest
         if ahead > 0:
-            if ahead < REPLAY_WINDOW:
-                self._seen = (self._seen << ahead | 1) & _SEEN_MASK
-            else:
-                self._seen = 1
+            if ahead >= REPLAY_WINDOW:
+                self._missing = _WINDOW_MASK - 1
+            elif self._missing or ahead > 1:
+                skipped = (1 << ahead) - 2
+                self._missing = (self._missing << ahead | skipped) & _WINDOW_MASK
             self.largest = number
             self._largest_at = now
         else:
-            self._seen |= 1 << -ahead
-            if number <= self._floor:
-                self._floor = number - 1
+            self._missing &= ~(1 << -ahead)
+            if number <= self.told:
+                self.told = number - 1
         if not eliciting:
             return
         self._eliciting += 1
@@ -92,15 +97,9 @@ class ReceivedPackets:
         """
         self.ack_at = None
         self._eliciting = 0
-        bits = self._seen >> 1 & _ACK_MASK
-        told = self.largest - 1 - self._floor
-        if told < ACK_BYTES_MAX * 8:
-            bits &= (1 << told) - 1 if told > 0 else 0
-        return encode_ack(self.largest, (now - self._largest_at) // 1000, bits)
-
-    def told(self, largest: int) -> None:
-        """
-        The peer has our ACK of C{largest}: it need not hear of older ones again.
-        """
-        if largest > self._floor:
-            self._floor = largest
+        largest = self.largest
+        news = largest - 1 - self.told
+        bits = 0
+        if news > 0:
+            bits = (1 << min(news, _ACK_MOST)) - 1 & ~(self._missing >> 1)
+        return encode_ack(largest, (now - self._largest_at) // 1000, bits)

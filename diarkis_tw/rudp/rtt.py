@@ -53,16 +53,19 @@ class RoundTrip:
         if round_trip < 1:
             round_trip = 1
         self.latest = round_trip
-        if not self.smoothed:
+        smoothed = self.smoothed
+        if not smoothed:
             self.least = self.smoothed = round_trip
             self.variance = round_trip // 2
             return
         if round_trip < self.least:
             self.least = round_trip
         delay = ack_delay if ack_delay < self._ack_delay else self._ack_delay
-        adjusted = round_trip - delay if round_trip >= self.least + delay else round_trip
-        self.variance += (abs(self.smoothed - adjusted) - self.variance) // 4
-        self.smoothed += (adjusted - self.smoothed) // 8
+        if delay and round_trip >= self.least + delay:
+            round_trip -= delay
+        difference = round_trip - smoothed
+        self.smoothed = smoothed + difference // 8
+        self.variance += (abs(difference) - self.variance) // 4
 
     def timeout(self, expiries: int) -> int:
         """

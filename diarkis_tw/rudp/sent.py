@@ -14,7 +14,7 @@ Rules:
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.rudp.channel import ReliableFrame
@@ -29,37 +29,18 @@ THRESHOLD_LIFE: Final = 30_000_000
 LOST_REMEMBERED: Final = 256
 """A window full: a packet that is later than that comes seconds too late."""
 
-RELIABLE_HEADER_SIZE: Final = 3
 NUMBERS_REMEMBERED: Final = 1024
 """As far back as the peer's replay window takes packets."""
 
 _REMEMBERED_MASK: Final = (1 << NUMBERS_REMEMBERED) - 1
 
 
-class SentPacket:
-    """
-    A packet in flight.
-
-    @ivar copy: the one of C{frames} that rides again as redundancy.
-    @ivar size: bytes of its datagram.
-    @ivar told: the largest number in the ACK it carries, -1 without one.
-    """
-
-    __slots__ = ("at", "copy", "frames", "size", "told")
-
-    def __init__(
-        self,
-        at: int,
-        frames: Sequence[ReliableFrame],
-        copy: ReliableFrame | None,
-        told: int,
-        size: int = 0,
-    ) -> None:
-        self.at = at
-        self.size = size
-        self.frames = frames
-        self.copy = copy
-        self.told = told
+SentPacket: TypeAlias = tuple[int, Sequence[ReliableFrame], ReliableFrame | None, int, int]
+"""
+A packet in flight; a tuple, since one is made for each reliable message: when it was
+sent; its reliable frames; the one of them that rides again as redundancy; the largest
+number in the ACK it carries, -1 without one; bytes of its datagram.
+"""
 
 
 class SentPackets:
@@ -133,15 +114,16 @@ class SentPackets:
             self._outstanding = self._outstanding << 1 & _REMEMBERED_MASK
             return
         self._outstanding = (self._outstanding << 1 | 1) & _REMEMBERED_MASK
+        at, frames, _, _, size = packet
         packets = self.packets
         if not packets:
-            self.progress_at = packet.at
+            self.progress_at = at
         packets[number] = packet
-        self.in_flight += packet.size
-        for frame in packet.frames:
+        self.in_flight += size
+        for frame in frames:
             frame.flights += 1
         if len(packets) > IN_FLIGHT_MOST:
-            self._lose(next(iter(packets)), packet.at)
+            self._lose(next(iter(packets)), at)
 
     def forget(self) -> None:
         """
@@ -161,22 +143,21 @@ class SentPackets:
         @param largest16: low 16 bits of the largest number.
         @param delay: microseconds that the peer held it.
         @return: the largest number of the peer's packets that it now knows to be
-            acknowledged, see L{SentPacket.told}; -1 for none; L{None} if this ACK
+            acknowledged, as L{SentPacket} says; -1 for none; L{None} if this ACK
             says nothing new.
         @raise RemoteProtocolError: it acknowledges what was never sent.
         """
         top = self.next_number - 1
         largest = top if largest16 == top & 0xFFFF else restore_number(largest16, top)
-        bits = int.from_bytes(bitmap, "little")
+        bits = int.from_bytes(bitmap, "little") if bitmap else 0
         if largest > top or largest < 0 or bits >> largest:
             raise RemoteProtocolError("an ack of a packet that was never sent")
         shift = top - largest
         if shift >= NUMBERS_REMEMBERED:
             return None
         bits = (bits << 1 | 1) << shift
-        late = bits & self._lost_bits
-        if late:
-            self._find_spurious(late, now)
+        if self._lost_bits & bits:
+            self._find_spurious(self._lost_bits & bits, now)
         found = bits & self._outstanding
         if not found:
             return None
@@ -186,7 +167,7 @@ class SentPackets:
             self.largest_acked = largest
             newest = packets.get(largest)
             if newest is not None:
-                self._round_trip.sample(now - newest.at, delay)
+                self._round_trip.sample(now - newest[0], delay)
         self.progress_at = now
         told = -1
         congestion = self._congestion
@@ -194,17 +175,17 @@ class SentPackets:
             # oldest first: a frame that came twice is no merit of the copy
             back = found.bit_length() - 1
             found ^= 1 << back
-            packet = packets.pop(top - back)
-            size = packet.size
+            _, frames, copy, told_there, size = packets.pop(top - back)
             self.in_flight -= size
             congestion.acked(size)
-            if packet.told > told:
-                told = packet.told
-            for frame in packet.frames:
+            if told_there > told:
+                told = told_there
+            for frame in frames:
                 frame.flights -= 1
                 if not frame.acked:
-                    self._arrived(frame)
-                    if frame is packet.copy:
+                    self.pending_frames -= 1
+                    self.pending_bytes -= frame.channel.arrived(frame)
+                    if frame is copy:
                         self.saved += 1
         if packets:
             self.detect_lost(now)
@@ -224,29 +205,29 @@ class SentPackets:
             self._threshold = THRESHOLD_FIRST
         delay = self._round_trip.loss_delay()
         lost: list[int] = []
-        for number, packet in self.packets.items():
+        for number, (at, _, _, _, _) in self.packets.items():
             if number > largest:
                 break
-            if largest - number < self._threshold and now - packet.at < delay:
-                self.loss_at = packet.at + delay
+            if largest - number < self._threshold and now - at < delay:
+                self.loss_at = at + delay
                 break
             lost.append(number)
         for number in lost:
             self._lose(number, now)
 
     def _lose(self, number: int, now: int) -> None:
-        packet = self.packets.pop(number)
-        self.in_flight -= packet.size
-        self._congestion.lost(packet.at, now)
+        at, frames, _, _, size = self.packets.pop(number)
+        self.in_flight -= size
+        self._congestion.lost(at, now)
         bit = self._bit(number)
         self._outstanding &= ~bit
         self._lost_bits |= bit
-        self._lost[number] = packet.frames
+        self._lost[number] = frames
         if len(self._lost) > LOST_REMEMBERED:
             oldest = next(iter(self._lost))
             del self._lost[oldest]
             self._lost_bits &= ~self._bit(oldest)
-        for frame in packet.frames:
+        for frame in frames:
             frame.flights -= 1
             if not frame.acked and not frame.flights and not frame.waiting:
                 frame.waiting = True
@@ -270,7 +251,8 @@ class SentPackets:
             self._threshold = min(self._threshold + 1, THRESHOLD_MOST)
             for frame in self._lost.pop(top - back):
                 if not frame.acked:
-                    self._arrived(frame)
+                    self.pending_frames -= 1
+                    self.pending_bytes -= frame.channel.arrived(frame)
 
     def _rest(self) -> None:
         """
@@ -282,11 +264,3 @@ class SentPackets:
         if self._lost:
             self._lost.clear()
             self._lost_bits = 0
-
-    def _arrived(self, frame: ReliableFrame) -> None:
-        frame.acked = True
-        frame.channel.advance()
-        self.pending_frames -= 1
-        self.pending_bytes -= len(frame.encoded) - RELIABLE_HEADER_SIZE
-        # Lost packets and the like may refer to it for long.
-        frame.encoded = b""

@@ -15,7 +15,8 @@ from typing import Final
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits, State
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.cipher import AeadCache, Cipher
 
 EVENTS_MOST: Final = 200_000_000

@@ -15,8 +15,8 @@ from typing import Final
 from diarkis_tw.config.settings import UdpSettings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.admission import Admission, Agreement, keep_alive_interval
-from diarkis_tw.rudp.connection import Limits
 from diarkis_tw.rudp.cookie import COOKIE_KEY_SIZE, Cookies
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.rudp.reset_token import RESET_KEY_SIZE, reset_token
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, milliseconds
 from diarkis_tw.wire.datagram_handshake import (

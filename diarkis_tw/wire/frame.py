@@ -43,10 +43,15 @@ HAS_LENGTH: Final = 0x20
 FIRST: Final = 0x10
 LAST: Final = 0x08
 CHANNEL_MASK: Final = 0x07
+WHOLE: Final = RELIABLE | FIRST | LAST
+"""A reliable message that is one frame, to the end of its packet; and its channel."""
 
 CHANNELS: Final = 8
 ACK_BYTES_MAX: Final = 32
 """An ACK covers the largest packet and up to 256 before it."""
+
+ACK_SIZE: Final = 5
+"""Bytes of an ACK without its bitmap."""
 
 PATH_SIZE: Final = 8
 """Bytes in a PATH_CHALLENGE and in the PATH_RESPONSE that repeats them."""
@@ -70,8 +75,11 @@ _NO_LENGTH_MASK: Final = 0xE0
 """The bits that say RELIABLE without length; below them are flags and channel."""
 _pack_ack: Final = Struct(">BHBB").pack
 _pack_u16: Final = Struct(">BH").pack
+pack_reliable: Final = _pack_u16
+"""The header of a RELIABLE frame without length: type byte, low 16 bits of the seq."""
 _pack_u16_u16: Final = Struct(">BHH").pack
-_unpack_ack: Final = Struct(">HBB").unpack_from
+unpack_ack: Final = Struct(">HBB").unpack_from
+"""Largest, delay and size of the bitmap, which stand behind the type of an ACK."""
 _unpack_u16: Final = Struct(">H").unpack_from
 
 
@@ -104,10 +112,10 @@ def parse_frames(packet: bytes) -> tuple[list[Frame], RemoteProtocolError | None
                 frames.append((kind, seq, 0, packet[position + 3 :]))
                 position = end
         elif kind == ACK:
-            start = position + 5
+            start = position + ACK_SIZE
             if start > end:
                 return frames, _bad(kind)
-            largest, delay, count = _unpack_ack(packet, position + 1)
+            largest, delay, count = unpack_ack(packet, position + 1)
             position = start + count
             if position > end or count > ACK_BYTES_MAX:
                 return frames, _bad(kind)
@@ -157,12 +165,14 @@ def encode_ack(largest: int, delay: int, bits: int) -> bytes:
 
     @raise LocalProtocolError: a number is negative, or the bits are too many.
     """
-    size = (bits.bit_length() + 7) >> 3
+    if delay > 255:
+        delay = 255
     try:
+        if not bits:
+            return _pack_ack(ACK, largest & 0xFFFF, delay, 0)
+        size = (bits.bit_length() + 7) >> 3
         if size <= ACK_BYTES_MAX:
-            return _pack_ack(
-                ACK, largest & 0xFFFF, delay if delay < 255 else 255, size
-            ) + bits.to_bytes(size, "little")
+            return _pack_ack(ACK, largest & 0xFFFF, delay, size) + bits.to_bytes(size, "little")
     except (error, OverflowError):
         pass
     raise LocalProtocolError(f"ACK with delay {delay} and {bits.bit_length()} bits")

@@ -9,7 +9,8 @@ from diarkis_tw.client import ServerType
 from diarkis_tw.client.udp import UdpTransport
 from diarkis_tw.constants import CloseCode, Status
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits, State
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.testing.loopback_udp import Datagram, LoopbackUdpReactor
 from diarkis_tw.units import microseconds
 from diarkis_tw.wire.cipher import AeadCache, Cipher

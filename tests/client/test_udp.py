@@ -396,7 +396,7 @@ class HostileServerTests(UdpClientCase):
         """A server that leaves gaps in every channel makes the client hold a bounded amount."""
         client = self.connect()
         end = self.server.end
-        budget = client._transport._connection._budget
+        budget = client._transport._connection._incoming._budget
         for seq in range(1, 256):
             for channel in range(8):
                 kind = RELIABLE | 0x18 | channel

@@ -17,7 +17,8 @@ from diarkis_tw.config.settings import Settings
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.user import User
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits, State
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.server.server import Server
 from diarkis_tw.transports.udp import READ_MOST
 from diarkis_tw.units import microseconds

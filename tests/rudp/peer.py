@@ -8,7 +8,8 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits
+from diarkis_tw.rudp.connection import Connection
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.cipher import AeadCache, Cipher
 from diarkis_tw.wire.frame import (
     ACK,
@@ -71,9 +72,11 @@ class Peer:
         encrypted: bool = True,
         round_trip: int = ROUND_TRIP,
         budget: ReassemblyBudget | None = None,
+        connection: type[Connection] = Connection,
     ) -> None:
         """
         @param is_client: the connection under test is the client's end.
+        @param connection: its class.
         """
         ciphers = AeadCache()
         keys = (bytes(range(16)), bytes(12)), (bytes(range(1, 17)), bytes(12))
@@ -86,7 +89,7 @@ class Peer:
         self.now = 10 * SECOND
         self.number = 0
         self.budget = budget or ReassemblyBudget(BUDGET)
-        self.connection = Connection(
+        self.connection = connection(
             limits or Limits(),
             CID,
             is_client,

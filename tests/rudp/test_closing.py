@@ -5,7 +5,8 @@ Tests of L{diarkis_tw.rudp.connection}: the end.
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
-from diarkis_tw.rudp.connection import Limits, State
+from diarkis_tw.rudp.connection import State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.frame import ACK, CLOSE
 from tests.rudp.peer import (
     MILLISECOND,

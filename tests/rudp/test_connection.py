@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import LocalProtocolError
-from diarkis_tw.rudp.connection import Limits, State
+from diarkis_tw.rudp.connection import State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.frame import (
     ACK,
     MESSAGE,
@@ -335,7 +336,7 @@ class SendTests(SynchronousTestCase):
             self.send(bytes(1_100))
         burst = len(self.peer.flush())
         self.assertIn(burst, (16, 17, 18))  # of 1122 bytes, not 1200
-        self.assertIsNotNone(self.connection.blocked_until)
+        self.assertIsNotNone(self.connection.sender.blocked_until)
         deadline = self.connection.deadline()
         assert deadline is not None
         self.assertTrue(0 < deadline - self.peer.now < 5 * MILLISECOND)
@@ -351,7 +352,7 @@ class SendTests(SynchronousTestCase):
             self.send(bytes(1_100))
         window = congestion.window
         sent = len(self.peer.flush())
-        self.assertEqual((sent, self.connection.blocked_until), (-(-window // 1_122), None))
+        self.assertEqual((sent, self.connection.sender.blocked_until), (-(-window // 1_122), None))
         self.peer.now += 50 * MILLISECOND
         self.peer.give(ack(1, 0))
         self.assertEqual(congestion.window, window + 2 * 1_122)

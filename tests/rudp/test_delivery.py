@@ -7,7 +7,8 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
-from diarkis_tw.rudp.connection import Limits, State
+from diarkis_tw.rudp.connection import State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.testing.simulation import MILLISECOND, SECOND, LinkModel, Pair, Simulation
 from diarkis_tw.testing.traffic import Traffic, describe
 

@@ -10,7 +10,7 @@ from diarkis_tw.errors import LocalProtocolError
 from diarkis_tw.rudp.congestion import Congestion
 from diarkis_tw.rudp.outgoing import PATH_RESPONSES_MOST, QUEUE_BYTES, QUEUE_FRAMES, Outgoing
 from diarkis_tw.rudp.rtt import RoundTrip
-from diarkis_tw.rudp.sent import SentPacket, SentPackets
+from diarkis_tw.rudp.sent import SentPackets
 from diarkis_tw.wire.frame import (
     CHANNEL_MASK,
     MESSAGE_WITH_LENGTH,
@@ -51,7 +51,7 @@ class OutgoingTestCase(SynchronousTestCase):
         parsed, error = parse_frames(packet)
         self.assertIsNone(error)
         self.assertEqual(len(frames), sum(kind >= RELIABLE for kind, _, _, _ in parsed))
-        self.sent.add(SentPacket(NOW, frames, copy, -1, len(packet)) if frames else None)
+        self.sent.add((NOW, frames, copy, -1, len(packet)) if frames else None)
         return parsed
 
     def packets(self) -> Iterator[list[Frame]]:
@@ -222,7 +222,7 @@ class FillTests(OutgoingTestCase):
         self.outgoing.add_unreliable(b"second")
         self.assertEqual([data for *_, data in self.fill(loss=0.1)], [b"second", b"first"])
         for number in range(1000, 1256):
-            self.sent.packets[number] = SentPacket(NOW, (), None, -1)
+            self.sent.packets[number] = (NOW, (), None, -1, 0)
         self.outgoing.add_unreliable(b"third")
         self.assertEqual([data for *_, data in self.fill(loss=0.1)], [b"third"])
 

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from diarkis_tw.rudp.connection import Limits, State
+from diarkis_tw.rudp.connection import State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.frame import ACK, CLOSE, PATH_CHALLENGE, PATH_RESPONSE, encode_ack
 from tests.rudp.peer import MILLISECOND, SECOND, Peer, reliable, unreliable
 from tests.strategies import sized, u8, u16

@@ -158,10 +158,9 @@ class AckFrameTests(SynchronousTestCase):
         """
         for number in range(10):
             self.received.add(number, True, START)
-        self.received.told(6)
+        self.received.told = 6
         self.assertEqual(acked(self.received), {7, 8, 9})
-        self.received.told(9)
-        self.received.told(3)
+        self.received.told = 9
         self.assertEqual(acked(self.received), {9})
 
     def test_lateAfterTold(self) -> None:
@@ -170,6 +169,6 @@ class AckFrameTests(SynchronousTestCase):
         """
         for number in (0, 1, 2, 4, 5, 6):
             self.received.add(number, True, START)
-        self.received.told(6)
+        self.received.told = 6
         self.received.add(3, True, START)
         self.assertIn(3, acked(self.received))

@@ -15,7 +15,6 @@ from diarkis_tw.rudp.sent import (
     LOST_REMEMBERED,
     NUMBERS_REMEMBERED,
     THRESHOLD_LIFE,
-    SentPacket,
     SentPackets,
 )
 from tests.rudp.peer import memory
@@ -58,8 +57,7 @@ class SentTestCase(SynchronousTestCase):
 
         @return: its number.
         """
-        packet = SentPacket(self.now, frames or (self.frame(),), copy, told, SIZE)
-        self.sent.add(packet)
+        self.sent.add((self.now, frames or (self.frame(),), copy, told, SIZE))
         return self.sent.next_number - 1
 
     def ack(self, largest: int, *before: int, delay: int = 0) -> int | None:
@@ -330,7 +328,7 @@ class LossTests(SentTestCase):
             if numbers:
                 self.ack(*numbers)
             self.now += 7_000
-        flying = {id(frame) for packet in self.sent.packets.values() for frame in packet.frames}
+        flying = {id(frame) for _, frames, *_ in self.sent.packets.values() for frame in frames}
         lost = {id(frame) for frame in self.sent.lost_frames}
         for frame in frames:
             if not frame.acked:

@@ -5,7 +5,8 @@ Tests of L{diarkis_tw.rudp.connection}: retransmission, giving up, deadlines.
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
-from diarkis_tw.rudp.connection import Limits, State
+from diarkis_tw.rudp.connection import State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.wire.frame import PING
 from tests.rudp.peer import (
     MILLISECOND,
@@ -148,8 +149,8 @@ class RetransmissionTests(TimerTestCase):
             peer.connection.send(bytes(300), True, 0, peer.now)
         peer.flush()
         # the second half of the flight arrived, but for the very last frame
-        for packet in peer.connection._sent.packets.values():
-            for frame in packet.frames:
+        for _, frames, _, _, _ in peer.connection._sent.packets.values():
+            for frame in frames:
                 if frame.seq not in (8, 15):
                     frame.acked = True
         packets = peer.wait(5 * SECOND)
@@ -164,8 +165,8 @@ class RetransmissionTests(TimerTestCase):
         for _ in range(40):
             peer.connection.send(b"x", True, 0, peer.now)
         peer.flush()
-        for packet in peer.connection._sent.packets.values():
-            for frame in packet.frames:
+        for _, frames, _, _, _ in peer.connection._sent.packets.values():
+            for frame in frames:
                 frame.waiting = frame.acked = frame.seq > 0
                 frame.waiting = True
         packets = peer.wait(2 * SECOND)
