@@ -21,6 +21,8 @@ class Deadlines(Generic[T]):
     """
     Calls back for each item at its earliest deadline, in microseconds of the
     reactor's clock.
+
+    @ivar armed: by item, when it will be called back for; to be read alone.
     """
 
     def __init__(self, clock: IReactorTime, due: Callable[[T], None]) -> None:
@@ -31,7 +33,7 @@ class Deadlines(Generic[T]):
         self._clock = clock
         self._due = due
         self._heap: list[tuple[int, int, T]] = []
-        self._armed: dict[T, int] = {}
+        self.armed: dict[T, int] = {}
         self._count = 0
         self._timer: IDelayedCall | None = None
         self._timer_at = 0
@@ -41,13 +43,13 @@ class Deadlines(Generic[T]):
         Call back for C{item} at C{deadline}, if it is not to be called earlier
         anyway.
         """
-        armed = self._armed.get(item)
+        armed = self.armed.get(item)
         if armed is not None and armed <= deadline:
             return
-        self._armed[item] = deadline
+        self.armed[item] = deadline
         self._count += 1
         heappush(self._heap, (deadline, self._count, item))
-        if len(self._heap) > 2 * len(self._armed) + STALE_MOST:
+        if len(self._heap) > 2 * len(self.armed) + STALE_MOST:
             self._clear_out()
         if self._timer is None or deadline < self._timer_at:
             self._arm()
@@ -56,14 +58,14 @@ class Deadlines(Generic[T]):
         """
         Do not call back for C{item} any more.
         """
-        self._armed.pop(item, None)
+        self.armed.pop(item, None)
 
     def stop(self) -> None:
         """
         Forget all.
         """
         self._heap.clear()
-        self._armed.clear()
+        self.armed.clear()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -73,7 +75,7 @@ class Deadlines(Generic[T]):
         Drop what was set and then made earlier or forgotten: else an item kept
         for ten seconds and called back each 20 ms would fill the memory.
         """
-        armed = self._armed
+        armed = self.armed
         self._heap = [entry for entry in self._heap if armed.get(entry[2]) == entry[0]]
         heapify(self._heap)
 
@@ -92,8 +94,8 @@ class Deadlines(Generic[T]):
         due: list[T] = []
         while heap and heap[0][0] <= now:
             deadline, _, item = heappop(heap)
-            if self._armed.get(item) == deadline:
-                del self._armed[item]
+            if self.armed.get(item) == deadline:
+                del self.armed[item]
                 due.append(item)
         for item in due:
             self._due(item)

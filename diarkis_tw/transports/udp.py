@@ -7,9 +7,9 @@ Rules:
   - The cheapest check comes first, nothing is logged a packet, and no
     exception leaves the receive loop: what is bad is counted. Should this
     program itself be at fault, that connection ends and the others go on.
-  - What a reactor turn leaves to be sent goes out coalesced: once the port has
-    read all there was, or by a delayed call. With C{sendUDPInterval} at 10 ms
-    or more it goes out at that period.
+  - What a reactor turn leaves to be sent goes out coalesced: after each batch of
+    datagrams that was read, or by a delayed call. With C{sendUDPInterval} at
+    10 ms or more it goes out at that period.
   - One sweep each C{handleRUDPInterval} for what may be late, and one timer
     at the earliest deadline for what may not.
   - Datagrams go out through the socket itself: the transport would check the
@@ -20,10 +20,7 @@ Rules:
     with RESET, rate limited. Neither answer is larger than what it answers.
 """
 
-import socket
-import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -37,26 +34,25 @@ from diarkis_tw.config.settings import UdpSettings
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.background import background
 from diarkis_tw.core.users import Users
+from diarkis_tw.net.datagram_listener import RECEIVE_SIZE
+from diarkis_tw.net.datagram_reading import Arrived, DatagramReader
+from diarkis_tw.net.datagram_socket import tune
 from diarkis_tw.net.deadlines import Deadlines
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection
+from diarkis_tw.rudp.connection import STATE_CLOSED, STATE_OPEN, Connection
 from diarkis_tw.rudp.reset_token import RESETS_PER_NODE, RESETS_PER_SOURCE
 from diarkis_tw.rudp.token_bucket import SourceBuckets
-from diarkis_tw.transports.udp_connection import LEAVING, STATE_CLOSED, STATE_OPEN, UdpConnection
+from diarkis_tw.transports.udp_connection import LEAVING, UdpConnection
 from diarkis_tw.transports.udp_handshake import MTU, PENDING_LIFE, Opened, UdpHandshake
 from diarkis_tw.transports.udp_path import Address
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, microseconds
 from diarkis_tw.wire.cipher import AeadCache, Cipher
 from diarkis_tw.wire.datagram import HELLO_BYTE, client_datagram_kind
-from diarkis_tw.wire.packet import DATA_BYTE
+from diarkis_tw.wire.packet import CLIENT_DATA_MIN, DATA_BYTE
 from diarkis_tw.wire.reset import RESET_RANDOM_MAX, RESET_RANDOM_MIN, encode_reset
 
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """What the kernel may hold while the reactor is busy, if it allows that much."""
-
-READ_MOST: Final = 16 * 1024
-"""Bytes read in one go before timers and others run; Twisted's 256 KiB are
-thousands of small datagrams, and 400 acknowledgements take some 10 ms."""
 
 REASSEMBLY_MOST: Final = 64 * 1024 * 1024
 """Bytes of incomplete messages of all connections together."""
@@ -64,10 +60,6 @@ REASSEMBLY_MOST: Final = 64 * 1024 * 1024
 TOMBSTONE_LIFE: Final = 3 * MICROSECONDS_PER_SECOND
 TOMBSTONE_INTERVAL: Final = MICROSECONDS_PER_SECOND // 2
 """Time between two answers of a tombstone."""
-
-DONT_FRAGMENT: Final = {"linux": (socket.IPPROTO_IP, 10, 2)}
-"""By platform: IP_MTU_DISCOVER, IP_PMTUDISC_DO (ip(7)), for which Python 3.11
-has no names."""
 
 
 @dataclass(slots=True)
@@ -86,6 +78,8 @@ class UdpServer(DatagramProtocol):
     All clients of one UDP port.
 
     @ivar retry_interval: the time-out on a path of which nothing is known.
+    @ivar dirty: connections that may have something to send, see L{flush_soon}.
+    @ivar latest: what L{now} last said: at most a sweep ago.
     @ivar junk: datagrams that are nothing of this protocol.
     @ivar unsent: datagrams that the system did not take, which count as loss.
     @ivar resets: RESETs sent.
@@ -109,11 +103,11 @@ class UdpServer(DatagramProtocol):
         self.settings = settings
         self.users = users
         self.random_bytes = random_bytes
+        self.latest = 0
         self.junk = 0
         self.unsent = 0
         self.resets = 0
         self._clock = clock
-        self._seconds = clock.seconds
         self._ciphers = ciphers
         self._connections: dict[bytes, UdpConnection] = {}
         self._unconfirmed: dict[bytes, UdpConnection] = {}
@@ -124,10 +118,9 @@ class UdpServer(DatagramProtocol):
         self._reset_buckets = SourceBuckets(RESETS_PER_SOURCE, RESETS_PER_NODE)
         self._leaving: dict[UdpConnection, None] = {}
         self._closed: list[Deferred[None]] = []
-        self._dirty: dict[UdpConnection, None] = {}
+        self.dirty: dict[UdpConnection, None] = {}
         self._flush_call: IDelayedCall | None = None
         self._each_turn = settings.flush_interval == 0
-        self._read: Callable[[], object] = _nothing
         self._reading = False
         self._deadlines: Deadlines[UdpConnection] = Deadlines(clock, self._due)
         self._sendto: Callable[[bytes, Address], object] = _nowhere
@@ -140,18 +133,14 @@ class UdpServer(DatagramProtocol):
 
     def startProtocol(self) -> None:
         transport = cast(IUDPTransport, self.transport)
+        tune(transport, SOCKET_BUFFER)
         system_socket = getattr(transport, "socket", None)
         if system_socket is None:
             self._sendto = transport.write
         else:
-            transport.maxThroughput = READ_MOST  # type: ignore[attr-defined]
-            _tune(system_socket)
             self._sendto = system_socket.sendto
-        read = getattr(transport, "doRead", None)
-        if read is not None and self._each_turn:
-            # A delayed call for the answers would cost another turn of the reactor.
-            self._read = read
-            transport.doRead = self._read_and_flush  # type: ignore[attr-defined]
+            reader = DatagramReader(system_socket, RECEIVE_SIZE, self._take)
+            transport.doRead = reader.read  # type: ignore[attr-defined]
         interval = self.settings.sweep_interval
         background("the sweep of UDP connections", self._sweeping.start(interval, now=False))
         if not self._each_turn:
@@ -173,26 +162,8 @@ class UdpServer(DatagramProtocol):
         self._deadlines.stop()
 
     def datagramReceived(self, datagram: bytes, address: Address) -> None:
-        kind = client_datagram_kind(datagram, MTU)
-        if kind == DATA_BYTE:
-            now = int(self._seconds() * MICROSECONDS_PER_SECOND + 0.5)
-            connection = self._connections.get(datagram[1:9])
-            if connection is None:
-                self._unknown(datagram, address, now)
-                return
-            try:
-                connection.receive(datagram, address, now)
-            except Exception:
-                self._broken(connection)
-        elif kind == HELLO_BYTE:
-            now = self.now()
-            answer = self._handshake.answer(datagram, address, now)
-            if type(answer) is bytes:
-                self.write(answer, address)
-            elif isinstance(answer, Opened):
-                self._open(answer, address, now)
-        else:
-            self.junk += 1
+        # Of a port without a socket, see startProtocol.
+        self._receive(((datagram, address),))
 
     # For connections
 
@@ -200,7 +171,8 @@ class UdpServer(DatagramProtocol):
         """
         The clock, in microseconds.
         """
-        return microseconds(self._clock.seconds())
+        self.latest = now = microseconds(self._clock.seconds())
+        return now
 
     def write(self, datagram: bytes, address: Address) -> None:
         """
@@ -215,7 +187,7 @@ class UdpServer(DatagramProtocol):
         """
         Send what C{connection} has to say at the end of this reactor turn.
         """
-        self._dirty[connection] = None
+        self.dirty[connection] = None
         if self._flush_call is None and self._each_turn and not self._reading:
             self._flush_call = self._clock.callLater(0, self._flush_turn)
 
@@ -255,6 +227,52 @@ class UdpServer(DatagramProtocol):
         return closed
 
     # Inside
+
+    def _take(self, arrived: Arrived) -> None:
+        """
+        Datagrams were read: deal with all of them, then send what that left.
+        """
+        # A delayed call for the answers would cost another turn of the reactor.
+        self._reading = True
+        try:
+            self._receive(arrived)
+        finally:
+            self._reading = False
+        if self._each_turn:
+            self._flush()
+
+    def _receive(self, arrived: Iterable[tuple[bytes, Address]]) -> None:
+        now = self.now()
+        find = self._connections.get
+        for datagram, address in arrived:
+            connection = find(datagram[1:9])
+            try:
+                if (
+                    connection is not None
+                    and CLIENT_DATA_MIN <= len(datagram) <= MTU
+                    and datagram[0] == DATA_BYTE
+                ):
+                    connection.receive(datagram, address, now)
+                else:
+                    self._receive_other(datagram, address, now)
+            except Exception:
+                self._broken(connection)
+
+    def _receive_other(self, datagram: bytes, address: Address, now: int) -> None:
+        """
+        A datagram came that is not of a live connection.
+        """
+        kind = client_datagram_kind(datagram, MTU)
+        if kind == DATA_BYTE:
+            self._unknown(datagram, address, now)
+        elif kind == HELLO_BYTE:
+            answer = self._handshake.answer(datagram, address, now)
+            if type(answer) is bytes:
+                self.write(answer, address)
+            elif isinstance(answer, Opened):
+                self._open(answer, address, now)
+        else:
+            self.junk += 1
 
     def _open(self, opened: Opened, address: Address, now: int) -> None:
         keys = opened.agreement.keys
@@ -300,21 +318,12 @@ class UdpServer(DatagramProtocol):
             size = RESET_RANDOM_MIN + some[0] % (RESET_RANDOM_MAX - RESET_RANDOM_MIN + 1)
             self.write(encode_reset(self._handshake.reset_token(cid), some[1 : 1 + size]), address)
 
-    def _read_and_flush(self) -> object:
-        self._reading = True
-        try:
-            return self._read()
-        finally:
-            self._reading = False
-            if self._each_turn:
-                self._flush()
-
     def _flush_turn(self) -> None:
         self._flush_call = None
         self._flush()
 
     def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, {}
+        dirty, self.dirty = self.dirty, {}
         now = self.now()
         for connection in dirty:
             try:
@@ -324,16 +333,19 @@ class UdpServer(DatagramProtocol):
 
     def _flush_one(self, connection: UdpConnection, now: int) -> None:
         rudp = connection.rudp
-        address = connection.path.address
         datagrams = rudp.flush(now)
-        for datagram in datagrams:
-            try:
-                self._sendto(datagram, address)
-            except OSError:
-                self.unsent += 1
+        if datagrams:
+            address = connection.path.address
+            for datagram in datagrams:
+                try:
+                    self._sendto(datagram, address)
+                except OSError:
+                    self.unsent += 1
         if rudp.state is STATE_OPEN:
             if connection.phase is LEAVING and not rudp.queued:
                 connection.leave_now()
+            elif not rudp.sender.may_be_due_before(self._deadlines.armed.get(connection), now):
+                return
         else:
             connection.ended()
             if datagrams:
@@ -359,10 +371,15 @@ class UdpServer(DatagramProtocol):
         except Exception:
             self._broken(connection)
 
-    def _broken(self, connection: UdpConnection) -> None:
+    def _broken(self, connection: UdpConnection | None) -> None:
         """
         Handle an exception that only a fault of this program can raise.
+
+        @param connection: L{None} = what failed was not of a connection.
         """
+        if connection is None:
+            self.log.failure("a UDP datagram could not be dealt with")
+            return
         self.log.failure("a UDP connection failed and is dropped")
         self._drop(connection)
         connection.broken()
@@ -376,6 +393,7 @@ class UdpServer(DatagramProtocol):
 
     def _drop(self, connection: UdpConnection) -> None:
         self._connections.pop(connection.cid, None)
+        self.dirty.pop(connection, None)
         self._deadlines.forget(connection)
         for key in connection.keys:
             self._ciphers.discard(key)
@@ -402,23 +420,5 @@ class UdpServer(DatagramProtocol):
             connection.leave_now()
 
 
-def _nothing() -> None:
-    """
-    Nothing can be read before the port is bound.
-    """
-
-
 def _nowhere(datagram: bytes, address: Address) -> None:
     raise OSError("the port is closed")
-
-
-def _tune(system_socket: socket.socket) -> None:
-    options = [
-        (socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER),
-        (socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER),
-    ]
-    if system_socket.family == socket.AF_INET and sys.platform in DONT_FRAGMENT:
-        options.append(DONT_FRAGMENT[sys.platform])
-    for option in options:
-        with suppress(OSError):  # some systems refuse what they cannot give
-            system_socket.setsockopt(*option)

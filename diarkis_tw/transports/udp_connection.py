@@ -21,7 +21,7 @@ from diarkis_tw.constants import CloseCode, ServerType
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import RemoteProtocolError
-from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.connection import STATE_OPEN, Connection
 from diarkis_tw.transports.udp_path import TIMEOUTS, Address, Path
 from diarkis_tw.units import MICROSECONDS_PER_SECOND, Seconds
 from diarkis_tw.wire.frame import PATH_SIZE
@@ -53,8 +53,6 @@ ACCEPTED: Final = Phase.ACCEPTED
 OPEN: Final = Phase.OPEN
 LEAVING: Final = Phase.LEAVING
 CLOSED: Final = Phase.CLOSED
-STATE_OPEN: Final = State.OPEN
-STATE_CLOSED: Final = State.CLOSED
 
 
 class UdpConnection:
@@ -149,9 +147,9 @@ class UdpConnection:
         if self.phase is not OPEN:
             return False
         server = self._server
-        sent = self.rudp.send(encoded.binary, reliable, 0, server.now())
-        server.flush_soon(self)
-        return sent
+        if self not in server.dirty:
+            server.flush_soon(self)
+        return self.rudp.send(encoded.binary, reliable, 0, server.latest)
 
     def close(self, code: CloseCode) -> None:
         """
@@ -195,6 +193,7 @@ class UdpConnection:
                 return
             self._follow(address, rudp.largest > largest, now)
         self.heard = True
+        self._server.flush_soon(self)
         if self.phase is ACCEPTED:
             self.phase = OPEN
             self._server.confirmed(self)
@@ -207,7 +206,6 @@ class UdpConnection:
                 self._deliver(delivered)
         if rudp.state is not STATE_OPEN:
             self.ended()
-        self._server.flush_soon(self)
 
     def tick(self, now: int) -> None:
         """

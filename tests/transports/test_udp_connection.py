@@ -9,7 +9,6 @@ from diarkis_tw.constants import Builtin, CloseCode, Status
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import UserState
 from diarkis_tw.rudp.connection import State
-from diarkis_tw.transports.udp import READ_MOST, SOCKET_BUFFER
 from diarkis_tw.wire.frame import CLOSE, MESSAGE, PADDING, PATH_CHALLENGE, PATH_RESPONSE, PING
 from diarkis_tw.wire.handshake import encode_close
 from diarkis_tw.wire.message import Push, Response, encode_request
@@ -343,14 +342,6 @@ class LeavingTests(UdpCase):
         calls = " ".join(map(str, self.reactor.getDelayedCalls()))
         for name in ("UdpServer", "Deadlines"):
             self.assertNotIn(name, calls)
-
-    def test_socketOptions(self) -> None:
-        """
-        The port reads little at once, and its socket has large buffers.
-        """
-        self.assertEqual(self.port.maxThroughput, READ_MOST)
-        values = [option[-1] for option in self.socket.options]
-        self.assertEqual(values.count(SOCKET_BUFFER), 2)
 
 
 class EndTests(UdpCase):

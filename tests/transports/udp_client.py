@@ -5,6 +5,7 @@ say whatever a test wants them to say, legal or not.
 """
 
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
@@ -21,7 +22,8 @@ from diarkis_tw.config.settings import NodeSettings, Settings
 from diarkis_tw.constants import PROTOCOL_VERSION, CloseCode
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits, State
+from diarkis_tw.rudp.connection import Connection, State
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.server.server import Server
 from diarkis_tw.transports.udp import UdpServer
 from diarkis_tw.transports.udp_connection import UdpConnection
@@ -74,6 +76,7 @@ class FakeUdpSocket:
     """
     The system's side of a UDP port.
 
+    @ivar arrived: what there is to read; L{None} is what nobody expects of a socket.
     @ivar sent: everything the server sent, in order.
     @ivar fault: what C{sendto} fails with, if it shall.
     """
@@ -81,9 +84,15 @@ class FakeUdpSocket:
     family = socket.AF_INET
 
     def __init__(self) -> None:
+        self.arrived: deque[tuple[bytes, Address]] = deque()
         self.sent: list[tuple[bytes, Address]] = []
-        self.options: list[tuple[int, ...]] = []
         self.fault: OSError | None = None
+
+    def recvfrom(self, size: int) -> tuple[bytes, Address]:
+        if not self.arrived:
+            raise BlockingIOError
+        datagram, address = self.arrived.popleft()
+        return datagram[:size], address
 
     def sendto(self, datagram: bytes, address: Address) -> int:
         if self.fault is not None:
@@ -91,16 +100,11 @@ class FakeUdpSocket:
         self.sent.append((datagram, address))
         return len(datagram)
 
-    def setsockopt(self, *option: int) -> None:
-        self.options.append(option)
-
 
 class FakeUdpPort:
     """
     A bound UDP port, as Twisted shows it.
     """
-
-    maxThroughput = 256 * 1024
 
     def __init__(self, protocol: DatagramProtocol, host: str, port: int) -> None:
         self.protocol = protocol
@@ -110,6 +114,9 @@ class FakeUdpPort:
 
     def getHost(self) -> IPv4Address:
         return self._address
+
+    def doRead(self) -> None:
+        raise AssertionError("the server reads by itself")
 
     def stopListening(self) -> Deferred[None]:
         assert self.listening
@@ -526,8 +533,8 @@ class UdpCase(SynchronousTestCase):
             "tombstones": len(udp._tombstones),
             "handshakes": len(handshake._answered),
             "leaving": len(udp._leaving),
-            "dirty": len(udp._dirty),
-            "deadlines": len(udp._deadlines._armed),
+            "dirty": len(udp.dirty),
+            "deadlines": len(udp._deadlines.armed),
             "ciphers": len(udp._ciphers),
             "sources": len(udp._reset_buckets),
             "users": len(self.server.users._by_sid),
