@@ -1,5 +1,6 @@
 """
-Clients over UDP, with a real L{Connection} and without a reactor.
+Clients over UDP, without a reactor: for load small ones, else with a real
+L{Connection}.
 """
 
 import os
@@ -8,17 +9,16 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
+from bench.datagram_session import DatagramSession
 from bench.endpoint import IO_TIME
 from bench.load import LoadClient
-from bench.session import ECHO
 from diarkis_tw.client.endpoint import Endpoint
-from diarkis_tw.client.udp_handshake import UdpHandshake
-from diarkis_tw.constants import Status
+from diarkis_tw.client.udp_handshake import Accepted, UdpHandshake
 from diarkis_tw.rudp.channel import ReassemblyBudget
-from diarkis_tw.rudp.connection import Connection, Limits
+from diarkis_tw.rudp.connection import Connection
+from diarkis_tw.rudp.limits import Limits
 from diarkis_tw.units import microseconds
 from diarkis_tw.wire.cipher import AeadCache
-from diarkis_tw.wire.message import encode_request, encode_response
 
 DATAGRAM_SIZE: Final = 2048
 """More than any datagram of the protocol has."""
@@ -26,15 +26,29 @@ DATAGRAM_SIZE: Final = 2048
 ACK_DELAY: Final = 20_000
 """Microseconds after which a client acknowledges in any case."""
 
-DIFFERENT: Final = 256
-"""Requests of a client that differ by their id, made once and sent in turn."""
-
 
 def clock() -> int:
     """
     The load's clock, in microseconds.
     """
     return microseconds(perf_counter())
+
+
+def greet(
+    endpoint: Endpoint, ask: Callable[[bytes], bytes], time: Callable[[], int] = clock
+) -> Accepted:
+    """
+    Come as far as ACCEPT.
+
+    @param ask: sends a datagram and gives the answer.
+    @param time: the client's clock, in microseconds.
+    """
+    handshake = UdpHandshake(endpoint, os.urandom, True)
+    handshake.cookie(ask(handshake.hello(time())), time())
+    accepted = handshake.accept(ask(handshake.hello(time())), time())
+    if accepted is None:
+        raise RuntimeError("the server does not accept")
+    return accepted
 
 
 def shake_hands(
@@ -50,11 +64,7 @@ def shake_hands(
     @param ciphers: shared by all clients.
     @param time: the client's clock, in microseconds.
     """
-    handshake = UdpHandshake(endpoint, os.urandom, True)
-    handshake.cookie(ask(handshake.hello(time())), time())
-    accepted = handshake.accept(ask(handshake.hello(time())), time())
-    if accepted is None:
-        raise RuntimeError("the server does not accept")
+    accepted = greet(endpoint, ask, time)
     terms = accepted.terms
     opener, sealer = accepted.agreement.ciphers(True, ciphers)
     connection = Connection(
@@ -128,60 +138,30 @@ class BareEchoClient(LoadClient):
 
 class DatagramEchoClient(LoadClient):
     """
-    Load for the server: one user's echoes. Here nothing can be made beforehand, for
-    acknowledgements depend on what came; and every answer is looked at at once.
+    Load for the server: one user's echoes, every one of them looked at.
     """
 
-    __slots__ = ("_answered", "_answers", "_connection", "_reliable", "_requested", "_requests")
+    __slots__ = ("_session",)
 
-    def __init__(
-        self, wire: socket.socket, connection: Connection, reliable: bool, size: int
-    ) -> None:
-        """
-        @param reliable: how requests travel, and so answers.
-        @param size: bytes of the payload.
-        """
+    def __init__(self, wire: socket.socket, session: DatagramSession) -> None:
         super().__init__(wire)
-        self._connection = connection
-        self._reliable = reliable
-        self._requested = self._answered = 0
-        payload = os.urandom(size)
-        ids = range(1, DIFFERENT + 1)
-        self._requests = [encode_request(*ECHO, n, payload) for n in ids]
-        self._answers = [(encode_response(*ECHO, Status.OK, n, payload), reliable) for n in ids]
+        self._session = session
 
     def send(self, now: float) -> None:
         """
-        Send one request, with an acknowledgement of what came.
+        Send one request.
         """
         self.sent.append(now)
-        request = self._requests[self._requested % DIFFERENT]
-        self._requested += 1
-        connection, time = self._connection, clock()
-        if not connection.send(request, self._reliable, 0, time):
-            raise RuntimeError("a request was refused")
-        for datagram in connection.flush(time):
-            self.socket.send(datagram)
+        self.socket.send(self._session.request())
 
     def receive(self) -> int:
         """
         Receive a datagram and look at the answers in it.
         """
-        connection = self._connection
-        if not connection.receive(self.socket.recv(DATAGRAM_SIZE), clock()):
-            raise RuntimeError("the server's packet does not open")
-        delivered = connection.delivered
-        for answer in delivered:
-            if answer != self._answers[self._answered % DIFFERENT]:
-                raise RuntimeError("a wrong answer")
-            self._answered += 1
-        count = len(delivered)
-        delivered.clear()
-        return count
+        return self._session.take(self.socket.recv(DATAGRAM_SIZE))
 
     def rest(self) -> None:
         """
         Acknowledge the last answer, or the server would send it again.
         """
-        for datagram in self._connection.flush(clock() + ACK_DELAY):
-            self.socket.send(datagram)
+        self.socket.send(self._session.acknowledge())

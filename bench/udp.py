@@ -2,15 +2,17 @@
 Echoes over UDP, unreliable and reliable, each with clients of its own.
 """
 
+import os
 from typing import Final
 
 from bench.contest import Contestant
+from bench.datagram_session import DatagramSession
 from bench.datagrams import (
     BareEchoClient,
     DatagramEchoClient,
     asker,
+    greet,
     open_socket,
-    shake_hands,
 )
 from bench.endpoint import EndpointApi
 from bench.load import Load
@@ -55,5 +57,8 @@ def _server_load(process: ServerProcess, count: int, reliable: bool) -> Load:
 def _player(api: EndpointApi, uid: str, reliable: bool, ciphers: AeadCache) -> DatagramEchoClient:
     endpoint = api.log_in("UDP", uid)
     wire = open_socket(endpoint.host, endpoint.port)
-    connection = shake_hands(endpoint, asker(wire), ciphers)
-    return DatagramEchoClient(wire, connection, reliable, PAYLOAD_SIZE)
+    ask = asker(wire)
+    accepted = greet(endpoint, ask)
+    session = DatagramSession.accepted(accepted, reliable, os.urandom(PAYLOAD_SIZE), ciphers)
+    session.take(ask(session.ping()))
+    return DatagramEchoClient(wire, session)

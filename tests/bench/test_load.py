@@ -3,11 +3,13 @@ L{bench.datagrams} and L{bench.keep_alive}: what they send is real, and they not
 what is wrong.
 """
 
+import os
 import socket
 import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.datagram_session import DatagramSession
 from bench.datagrams import DATAGRAM_SIZE, BareEchoClient, DatagramEchoClient, clock
 from bench.keep_alive import KeepAlives
 from bench.micro_udp import UdpEchoServer
@@ -15,6 +17,7 @@ from bench.session import ECHO
 from diarkis_tw.constants import Status
 from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.testing.simulation import LinkModel, Pair, Simulation
+from diarkis_tw.wire.cipher import AeadCache, Cipher
 from diarkis_tw.wire.message import decode_request, encode_response
 
 SIZE = 8
@@ -22,7 +25,7 @@ SIZE = 8
 
 class LoadCase(SynchronousTestCase):
     """
-    A client's socket, the other end of it, and both ends of connections.
+    A client's socket, and the other end of it.
     """
 
     def setUp(self) -> None:
@@ -31,13 +34,6 @@ class LoadCase(SynchronousTestCase):
         self.ours.settimeout(5)  # a bug is a failure then, not a test that hangs
         self.addCleanup(self.ours.close)
         self.addCleanup(self.theirs.close)
-
-    def ends(self) -> tuple[Connection, Connection]:
-        """
-        Make a client's and a server's end.
-        """
-        pair = Pair(Simulation(1), LinkModel(), LinkModel())
-        return pair.client.connection, pair.server.connection
 
     def messages(self, server: Connection) -> list[tuple[bytes, bool]]:
         """
@@ -65,8 +61,12 @@ class DatagramEchoTests(LoadCase):
         """
         A client of the load, and the server's end of its connection.
         """
-        ours, theirs = self.ends()
-        return DatagramEchoClient(self.ours, ours, reliable, SIZE), theirs
+        pair = Pair(Simulation(1), LinkModel(), LinkModel())
+        ciphers = AeadCache()
+        opener = Cipher(bytes(range(16, 32)), bytes(range(12, 24)), True, ciphers)
+        sealer = Cipher(bytes(range(16)), bytes(range(12)), True, ciphers)
+        session = DatagramSession(bytes(range(8)), opener, sealer, reliable, os.urandom(SIZE))
+        return DatagramEchoClient(self.ours, session), pair.server.connection
 
     def test_echoes(self) -> None:
         """
@@ -161,7 +161,7 @@ class KeepAliveTests(LoadCase):
         users.run_due()
         self.assertEqual((users.sent, users.answered), (3, 0))
         for player in server.players:
-            server.port.arrived.append((self.theirs.recv(DATAGRAM_SIZE), player.address))
+            server.port.socket.arrived.append((self.theirs.recv(DATAGRAM_SIZE), player.address))
         server.turn()
         [_, second, third] = server.take()
         for datagram, _ in (second, third):
