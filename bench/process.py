@@ -21,6 +21,7 @@ CONFIG: Final[dict[str, Any]] = {
     # The clients of most benchmarks send no keep-alive.
     "UDP": {"address": "127.0.0.1", "port": 0, "connectionTTL": 600},
     "TCP": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
+    "WS": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
     "HTTP": {"address": "127.0.0.1", "port": 0},
     "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 1},
     "log": {"level": "warn"},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet import reactor
 from twisted.internet.interfaces import (
     IReactorTCP,
@@ -68,6 +69,46 @@ class Relay(Protocol):
             self._members.remove(self)
 
 
+class WebSocketRelayFactory(WebSocketServerFactory):
+    """
+    All rooms over WebSocket, by name.
+    """
+
+    noisy = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProtocolOptions(tcpNoDelay=True)
+        self.rooms: dict[bytes, list[WebSocketRelay]] = {}
+
+    def buildProtocol(self, addr: object) -> WebSocketRelay:
+        made = WebSocketRelay()
+        made.factory = self
+        return made
+
+
+class WebSocketRelay(WebSocketServerProtocol):
+    """
+    One member. A message is framed once for all who get it.
+    """
+
+    members: list[WebSocketRelay] | None = None
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.members is None:
+            self.members = self.factory.rooms.setdefault(payload, [])
+            self.members.append(self)
+            self.sendMessage(payload, isBinary)
+            return
+        prepared = self.factory.prepareMessage(payload, isBinary)
+        for member in self.members:
+            member.sendPreparedMessage(prepared)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.members is not None:
+            self.members.remove(self)
+
+
 class DatagramRelay(DatagramProtocol):
     """
     All rooms over UDP; nobody leaves.
@@ -93,11 +134,12 @@ class DatagramRelay(DatagramProtocol):
 
 def main() -> None:
     """
-    Listen on a free TCP and a free UDP port of loopback until SIGTERM.
+    Listen on free ports of loopback until SIGTERM.
     """
     stream = cast(IReactorTCP, reactor).listenTCP(0, RelayFactory(), 512, "127.0.0.1")
+    frames = cast(IReactorTCP, reactor).listenTCP(0, WebSocketRelayFactory(), 512, "127.0.0.1")
     datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramRelay(), "127.0.0.1", 8192)
-    serve({"TCP": stream, "UDP": datagrams})
+    serve({"TCP": stream, "WS": frames, "UDP": datagrams})
 
 
 if __name__ == "__main__":

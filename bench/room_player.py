@@ -16,7 +16,13 @@ from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.schema import room
 from diarkis_tw.schema.command import AnyCommand, Shape, as_shape, as_value
 from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache
-from diarkis_tw.wire.message import Response, decode_server_message, encode_push, encode_request
+from diarkis_tw.wire.message import (
+    Push,
+    Response,
+    decode_server_message,
+    encode_push,
+    encode_request,
+)
 from diarkis_tw.wire.record import RECORD_HEADER_SIZE, RecordReader
 from diarkis_tw.wire.value import encode_value
 
@@ -41,9 +47,22 @@ class Player(Member):
         """
         raise NotImplementedError
 
+    def encode(self, command: AnyCommand, request_id: int, request: msgspec.Struct) -> bytes:
+        """
+        Make the message of a command.
+
+        @param request_id: 0 = no answer.
+        """
+        return encode_request(1, command.cmd, request_id, encode_value(as_value(request)))
+
+    def decode(self, message: bytes) -> Response | Push:
+        """
+        Read a message of the server.
+        """
+        return decode_server_message(message)
+
     def say(self, number: int) -> None:
-        said = encode_value(as_value(room.Say(message=self.text(number))))
-        self.put(encode_request(1, room.BROADCAST.cmd, 0, said))
+        self.put(self.encode(room.BROADCAST, 0, room.Say(message=self.text(number))))
 
     def said(self, number: int) -> bytes:
         return pushed(self.name, self.text(number))
@@ -73,9 +92,9 @@ class Player(Member):
             next(messages)
 
     def _ask(self, command: AnyCommand, request: msgspec.Struct, shape: type[Shape]) -> Shape:
-        self.put(encode_request(1, command.cmd, 1, encode_value(as_value(request))))
+        self.put(self.encode(command, 1, request))
         for message in self._messages():
-            answer = decode_server_message(message)
+            answer = self.decode(message)
             if isinstance(answer, Response):
                 if answer.status is not Status.OK:
                     raise RuntimeError(f"{answer!r}")

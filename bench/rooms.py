@@ -25,6 +25,7 @@ from bench.process import ServerProcess, cores, game_server, pinned
 from bench.room_load import RATE, Relayed, RoomLoad
 from bench.room_member import TEXT_SIZE, BareMember, Member
 from bench.room_player import DatagramPlayer, Player, StreamPlayer, fill, pushed
+from bench.room_ws import BareWebSocketMember, BinaryPlayer, JsonPlayer, pushed_json
 from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache
 from diarkis_tw.wire.packet import SERVER_HEADER_SIZE
 from diarkis_tw.wire.record import RECORD_HEADER_SIZE
@@ -109,8 +110,35 @@ def reliable(server: ServerProcess, prefix: str, rooms: int, members: int) -> Ro
     return _players(enter, server, prefix, rooms, members)
 
 
+def bare_ws(relay: ServerProcess, prefix: str, rooms: int, members: int) -> RoomLoad:
+    """
+    Fill rooms of the bare relay over WebSocket.
+    """
+
+    def enter(name: str, room: bytes) -> Member:
+        size = len(pushed_json(name, bytes(TEXT_SIZE)))
+        return BareWebSocketMember(relay.addresses["WS"], name, room, size)
+
+    return _bare(enter, relay, prefix, rooms, members)
+
+
+def json(server: ServerProcess, prefix: str, rooms: int, members: int) -> RoomLoad:
+    """
+    Fill rooms over WebSocket, with JSON.
+    """
+    return _players(JsonPlayer, server, prefix, rooms, members)
+
+
+def binary(server: ServerProcess, prefix: str, rooms: int, members: int) -> RoomLoad:
+    """
+    Fill rooms over WebSocket, with sealed records.
+    """
+    return _players(BinaryPlayer, server, prefix, rooms, members)
+
+
 PARTS: Final[dict[str, tuple[Enter, dict[str, Enter]]]] = {
     "tcp": (bare_tcp, {"diarkis_tw": tcp}),
+    "ws": (bare_ws, {"json": json, "binary": binary}),
     "udp": (bare_udp, {"unreliable": unreliable, "reliable": reliable}),
 }
 """By transport: rooms of the bare relay, and those of the server."""
@@ -166,7 +194,7 @@ def _contest(
         relay = ServerProcess(["-m", "bench.relay"], folder, "relay", core)
         stack.enter_context(relay)
         server = stack.enter_context(game_server(folder, "rooms", core))
-        contestants = [Contestant("bare relay", bare(relay, "bare", rooms, members))]
+        contestants = [Contestant("bare relay", bare(relay, "bare0", rooms, members))]
         stack.callback(contestants[0].load.close)
         for number, (name, enter) in enumerate(real.items()):
             contestants.append(Contestant(name, enter(server, f"user{number}", rooms, members)))

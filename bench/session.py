@@ -41,6 +41,8 @@ class Session:
     The sealing side of one user's connection, without the connection itself.
     """
 
+    transport = TransportId.TCP
+
     def __init__(self, keys: SessionKeys, payload: bytes, ciphers: AeadCache) -> None:
         """
         @param payload: of every request; the answers are compared with it.
@@ -56,11 +58,19 @@ class Session:
         self._echoes = 0
         self._answers = 0
 
+    def header(self, kind: RecordType, size: int) -> bytes:
+        """
+        The header of a record.
+
+        @param size: of its body in bytes.
+        """
+        return record_header(kind, size)
+
     def hello(self) -> bytes:
         """
         Write the HELLO record.
         """
-        header = record_header(RecordType.HELLO, HELLO_BODY_SIZE)
+        header = self.header(RecordType.HELLO, HELLO_BODY_SIZE)
         ephemeral = public_key(self._private)
         hello = Hello(PROTOCOL_VERSION, FLAGS, self._keys.sid, self._nonce, ephemeral)
         return header + encode_hello(header, hello, self._keys.hello_key())
@@ -73,7 +83,7 @@ class Session:
         context = HandshakeContext(
             PROTOCOL_VERSION,
             FLAGS,
-            TransportId.TCP,
+            self.transport,
             self._nonce,
             server_nonce,
             public_key(self._private),
@@ -120,7 +130,7 @@ class Session:
         """
         Seal the next message, header in front.
         """
-        header = record_header(RecordType.DATA, len(message) + TAG_SIZE)
+        header = self.header(RecordType.DATA, len(message) + TAG_SIZE)
         record = header + self._sealer.seal(self._sent, header, message)
         self._sent += 1
         return record

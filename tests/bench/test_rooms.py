@@ -15,8 +15,11 @@ from bench.process import CHECKOUT, ServerProcess
 from bench.room_load import LoadedRoom, Relayed, RoomLoad
 from bench.room_member import BareMember, Member, Pieces, receive_some
 from bench.room_player import pushed
+from bench.room_ws import frame, messages, pushed_json
+from diarkis_tw.wire.json_message import decode_json_server_message
 from diarkis_tw.wire.message import Push, decode_server_message
 from diarkis_tw.wire.value import decode_value
+from diarkis_tw.wire.websocket import FRAME_TEXT, server_frame
 
 TINY = ["rooms", "--seconds=0.1", "--rounds=1", "--rooms", "2x2", "1x3"]
 
@@ -41,9 +44,10 @@ class RoomBenchmarkTests(SynchronousTestCase):
         rows = [line for line in ended.stdout.splitlines() if line.endswith("%")]
         names = [row[:12].strip() for row in rows]
         tcp, udp = ["bare relay", "diarkis_tw"], ["bare relay", "unreliable", "reliable"]
-        self.assertEqual(names, 2 * tcp + 2 * udp)
+        ws = ["bare relay", "json", "binary"]
+        self.assertEqual(names, 2 * tcp + 2 * ws + 2 * udp)
         for row in rows:
-            self.assertEqual(row.endswith(" 100 %"), row.startswith("bare"), row)
+            self.assertRegex(row, " 100 %$" if row.startswith("bare") else r" \d+ %$")
 
     def test_layouts(self) -> None:
         """
@@ -62,12 +66,26 @@ class RoomBenchmarkTests(SynchronousTestCase):
 
     def test_message(self) -> None:
         """
-        What members are expected to hear is what the server pushes.
+        What members are expected to hear is what the server pushes, as bytes or as JSON.
         """
         push = decode_server_message(pushed("alice", b"hello"))
         assert isinstance(push, Push)
         self.assertEqual((push.ver, push.cmd), (1, 103))
         self.assertEqual(decode_value(push.payload), {"from": "alice", "message": b"hello"})
+        push = decode_json_server_message(pushed_json("alice", b"hello"))
+        assert isinstance(push, Push)
+        self.assertEqual(push.payload, {"from": "alice", "message": "aGVsbG8="})
+
+    def test_frames(self) -> None:
+        """
+        A client's frames are masked, and a server's are taken apart again.
+        """
+        for size in (5, 125, 126, 300):
+            payload = b"x" * size
+            masked = frame(FRAME_TEXT, payload)
+            self.assertEqual((masked[1] & 0x80, masked[-size - 4 :]), (0x80, bytes(4) + payload))
+            frames = server_frame(FRAME_TEXT, payload) + server_frame(FRAME_TEXT, b"")
+            self.assertEqual(list(messages(frames)), [payload, b""])
 
 
 class PiecesTests(SynchronousTestCase):
@@ -155,12 +173,12 @@ class RelayTests(SynchronousTestCase):
 
     def test_relay(self) -> None:
         """
-        What a member says comes to its room and no other, over TCP and over UDP.
+        What a member says comes to its room and no other, over every transport.
         """
         folder = Path(self.mktemp())
         folder.mkdir()
         with ServerProcess(["-m", "bench.relay"], folder.absolute(), "relay", None) as relay:
-            for enter in (rooms.bare_tcp, rooms.bare_udp):
+            for enter in (rooms.bare_tcp, rooms.bare_ws, rooms.bare_udp):
                 load = enter(relay, "m", 2, 2)
                 try:
                     relayed = load.run(0.2)
