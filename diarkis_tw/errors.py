@@ -160,6 +160,24 @@ class EndpointError(DiarkisError):
         self.reason = reason
 
 
+class CloudError(DiarkisError):
+    """
+    The public address of this machine could not be found out.
+
+    @ivar cloud: who was asked, such as C{AWS}.
+    @ivar step: what was asked for.
+    @ivar problem: what came of it.
+    @ivar remedy: what to do, in one or more sentences.
+    """
+
+    def __init__(self, cloud: str, step: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{cloud}: {step} failed: {problem}. {remedy}")
+        self.cloud = cloud
+        self.step = step
+        self.problem = problem
+        self.remedy = remedy
+
+
 class MeshError(DiarkisError):
     """
     Another node could not be reached, did not answer in time or refused.

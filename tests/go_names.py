@@ -70,16 +70,5 @@ ALSO: Final = {
 }
 """Names of other packages that the doc speaks of; with their package."""
 
-PENDING: Final = frozenset(
-    {
-        "SetupAsConnector",
-        "SetupGenericCloudServer",
-        "SetupServerForAWS",
-        "SetupServerForAlibaba",
-        "SetupServerForAzure",
-        "SetupServerForGCP",
-        "SetupServerForLinode",
-        "SetupServerForTencent",
-    }
-)
+PENDING: Final = frozenset({"SetupAsConnector"})
 """Names that are not built yet. This list may only shrink."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol
 
-from diarkis_tw.cli import client, config, run
+from diarkis_tw.cli import client, config, endpoint, run
 from diarkis_tw.errors import DiarkisError
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ class Subcommand(Protocol):
         """
 
 
-SUBCOMMANDS: Final[dict[str, Subcommand]] = {"run": run, "client": client, "config": config}
+SUBCOMMANDS: Final[dict[str, Subcommand]] = {
+    "run": run,
+    "client": client,
+    "config": config,
+    "endpoint": endpoint,
+}
 """By the name on the command line, which is also the name of its parser."""
 
 

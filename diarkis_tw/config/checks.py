@@ -29,8 +29,8 @@ BUILT: Final[Mapping[str, bool]] = {
     "TLS": True,
     "worker processes": False,
     "mesh": False,
-    "public address look-up": False,
-    "cloud": False,
+    "public address look-up": True,
+    "cloud": True,
 }
 """
 What exists. A setting that needs something else is refused, never ignored:
@@ -47,12 +47,14 @@ def check_settings(
     *,
     built: Mapping[str, bool] = BUILT,
     cores: int | None = None,
+    host_known: bool = False,
 ) -> None:
     """
     Hold the settings against the rules.
 
     @param origin: the file, as errors name it.
     @param cores: CPU cores of this machine; None = ask the system.
+    @param host_known: the application says what clients connect to.
     @raise ConfigError: the first rule that is broken.
     """
     try:
@@ -63,7 +65,8 @@ def check_settings(
         if settings.udp is not None:
             _check_workers(settings.udp, cores or os.cpu_count() or 1)
         _check_node_type(settings)
-        _check_public_host(settings)
+        if not host_known:
+            _check_public_host(settings)
         if settings.http is not None:
             _check_anonymous(settings.http, settings.client_key)
     except ConfigError as error:
@@ -200,13 +203,15 @@ def _check_node_type(settings: Settings) -> None:
 def _check_public_host(settings: Settings) -> None:
     if settings.public_host is not None or settings.cloud is not None:
         return
+    if settings.node.public_address_url:
+        return
     for name, section in settings.transports().items():
         if section.address and is_wildcard(section.address):
             raise ConfigError(
                 f"{name}.address {shown(section.address)} means all interfaces, which is no "
                 "address that clients could connect to. Set the environment variable "
                 "DIARKIS_CLOUD_ENV=<host> to the host name or IP address they reach this "
-                "machine by, or bind one address."
+                "machine by or to the name of its cloud, or bind one address."
             )
 
 

@@ -87,8 +87,8 @@ _RULES: Final = """\
 - At least one of UDP, TCP, WS, HTTP and CONNECTOR is there.
 - `enableEncryption` is the same in all sections: the endpoint API tells clients about it.
 - `tlsCertificate` and `tlsPrivateKey` come together or not at all.
-- UDP, TCP or WS on all interfaces (`0.0.0.0` or `::`) needs `DIARKIS_CLOUD_ENV`, because clients
-  must be told an address that they can connect to.
+- UDP, TCP or WS on all interfaces (`0.0.0.0` or `::`) needs `DIARKIS_CLOUD_ENV` or
+  `node.publicAddressUrl`, because clients must be told an address that they can connect to.
 - HTTP on anything but loopback needs `DIARKIS_CLIENT_KEY` or `allowAnonymous`.
 - `node.type` needs exactly one of UDP, TCP, WS and CONNECTOR, and is not the name of a transport.
 - `UDP.rcvWorkers` is at most the number of CPU cores.

@@ -9,8 +9,10 @@ some, for each Service of such a name.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from diarkis_tw.config.decode import Given, nearest, suggestion, unknown_key
+from diarkis_tw.config.forms import FORMS
 from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.config.json_file import parse, shown
 from diarkis_tw.config.section import keys
@@ -41,6 +43,11 @@ VARIABLES: Final[Mapping[str, Variable]] = {
         "binds all interfaces. Or the cloud that this machine asks for it: "
         f"{', '.join(CLOUDS)}."
     ),
+    "DIARKIS_METADATA_BASE": Variable(
+        "For tests and labs: `http://host:port` that is asked for the public address instead of "
+        "the cloud's own metadata service. Never set it in production: whoever answers there "
+        "decides where your players connect to."
+    ),
     "DIARKIS_CLIENT_KEY": Variable(
         "Secret that the endpoint API demands in the header `ClientKey`, so that only your back "
         "end, which knows it, can let players in.",
@@ -63,6 +70,7 @@ class Environment:
 
     public_host: str | None
     cloud: str | None
+    metadata_base: str | None
     client_key: str | None = field(repr=False)
     overrides: Mapping[str, Mapping[str, Given]]
 
@@ -85,8 +93,9 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             _value(timeout), "environment variable DIARKIS_SHUTDOWN_TIMEOUT"
         )
     public_host, cloud = _cloud_env(environ.get("DIARKIS_CLOUD_ENV"))
+    metadata_base = _metadata_base(environ.get("DIARKIS_METADATA_BASE"))
     client_key = _client_key(environ.get("DIARKIS_CLIENT_KEY"))
-    return Environment(public_host, cloud, client_key, overrides)
+    return Environment(public_host, cloud, metadata_base, client_key, overrides)
 
 
 def _value(text: str) -> object:
@@ -133,6 +142,23 @@ def _cloud_env(text: str | None) -> tuple[str | None, str | None]:
         f"connect to (no port), or one of {', '.join(CLOUDS)}, not {shown(text)}.{hint} "
         "Correct or unset it."
     )
+
+
+def _metadata_base(text: str | None) -> str | None:
+    if text is None:
+        return None
+    base = text.removesuffix("/")
+    try:
+        right = FORMS["origin"].accepts(base) and bool(urlsplit(base).hostname)
+        _ = urlsplit(base).port
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError(
+            "environment variable DIARKIS_METADATA_BASE: must be scheme, host and port alone, such "
+            f"as http://127.0.0.1:8080, not {shown(text)}. Correct or unset it."
+        )
+    return base
 
 
 def _client_key(key: str | None) -> str | None:

@@ -71,8 +71,8 @@ Address = Annotated[
 Nic = Annotated[
     str,
     Meta(
-        description="Network interface whose first IPv4 address to bind, such as `eth0`. "
-        "Linux only.",
+        description="Network interface whose first IPv4 address to bind, such as `eth0`; its "
+        "first IPv6 address if it has no other. Linux only.",
         extra={
             "change": "Set it instead of `address` where several machines share one file.",
             "go": "Not set by default, instead of `eth0`.",
@@ -398,8 +398,14 @@ MaxCommandRate = Annotated[
 PublicAddressUrl = Annotated[
     str,
     Meta(
-        description="URL that answers with the public address of this machine as text.",
-        extra={"form": "url", "needs": "public address look-up"},
+        description="URL that answers with the public address of this machine as text. The node "
+        "asks it at start and announces the answer, unless `DIARKIS_CLOUD_ENV` is set.",
+        extra={
+            "form": "url",
+            "needs": "public address look-up",
+            "change": "Set it where no cloud can be asked. The answer is the address of outgoing "
+            "connections: make sure that incoming ones reach this machine by it.",
+        },
     ),
 ]
 EndpointRefresh = Annotated[
@@ -407,8 +413,13 @@ EndpointRefresh = Annotated[
     Meta(
         ge=0,
         le=86_400,
-        description="Period of looking up the public address again; 0 = at start only.",
-        extra={"unit": "seconds", "needs": "public address look-up"},
+        description="Period of looking up the public address again; 0 = at start only. A look-up "
+        "that fails then is logged, and the address stays.",
+        extra={
+            "unit": "seconds",
+            "needs": "public address look-up",
+            "change": "Set it where addresses change while a machine runs, such as elastic IPs.",
+        },
     ),
 ]
 AllowDebugCommands = Annotated[

@@ -231,6 +231,7 @@ def _settings(sections: _GivenSections, environ: Mapping[str, str], origin: str)
         app=optional(AppSettings, "app") or AppSettings(),
         public_host=environment.public_host,
         cloud=environment.cloud,
+        metadata_base=environment.metadata_base,
         client_key=environment.client_key,
     )
     check_settings(settings, origin)

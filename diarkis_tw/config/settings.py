@@ -268,6 +268,8 @@ class Settings:
     @ivar public_host: host name or IP address that clients connect to
         (C{DIARKIS_CLOUD_ENV}); None = the one that is bound.
     @ivar cloud: the cloud to ask for it instead, such as C{AWS}.
+    @ivar metadata_base: where clouds are asked instead of at their own addresses,
+        C{scheme://host:port} (C{DIARKIS_METADATA_BASE}); for tests and labs.
     @ivar client_key: what clients present to the endpoint API
         (C{DIARKIS_CLIENT_KEY}); None = nothing.
     """
@@ -283,6 +285,7 @@ class Settings:
     app: AppSettings = field(default_factory=AppSettings)
     public_host: str | None = None
     cloud: str | None = None
+    metadata_base: str | None = None
     client_key: str | None = field(default=None, repr=False)
 
     def transports(self) -> dict[str, TransportSettings]:

@@ -7,6 +7,7 @@ from diarkis_tw.core.encoded import Body
 from diarkis_tw.core.request import Request
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.errors import (
+    CloudError,
     CommandError,
     ConfigError,
     DiarkisError,
@@ -30,6 +31,7 @@ from diarkis_tw.wire.value import decode_value, encode_value
 __all__ = [
     "Body",
     "CloseCode",
+    "CloudError",
     "CommandError",
     "ConfigError",
     "DiarkisError",

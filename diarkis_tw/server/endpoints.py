@@ -37,6 +37,8 @@ class Bound(Protocol):
 class Endpoints:
     """
     Bound and announced addresses of the client transports.
+
+    @ivar host: the host that clients are told; L{None} = the bound one.
     """
 
     def __init__(self, public_host: str | None, listeners: Mapping[str, Bound]) -> None:
@@ -45,7 +47,7 @@ class Endpoints:
         @param listeners: by section; those of client transports count.
         """
         self._listeners = listeners
-        self._host = public_host
+        self.host = public_host
         self._explicit: dict[ServerType, tuple[str, int]] = {}
 
     def announce(self, address: str, kinds: list[ServerType], kind: ServerType | None) -> None:
@@ -60,7 +62,7 @@ class Endpoints:
         """
         host, port = _parse(address)
         if port is None:
-            self._host = host
+            self.host = host
             return
         if kind is None:
             if len(kinds) != 1:
@@ -85,12 +87,20 @@ class Endpoints:
         if listener is None or not listener.port:
             raise ConfigError(f"this server has no {kind} address: it is not bound")
         host, port = listener.host, listener.port
-        if self._host is None and is_wildcard(host):
+        if self.host is None and is_wildcard(host):
             raise ConfigError(
                 f"{kind}: {host} is no address that a client can connect to; "
                 "set DIARKIS_CLOUD_ENV=<host> to the one that it can"
             )
-        return self._host or host, port
+        return self.host or host, port
+
+    def bound_hosts(self) -> list[str]:
+        """
+        The addresses that the client transports have bound, once they have.
+        """
+        return [
+            self._listeners[kind.value].host for kind in ServerType if kind.value in self._listeners
+        ]
 
     def describe(self, custom_type: str) -> dict[str, PublicEndpoint]:
         """

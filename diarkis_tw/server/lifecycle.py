@@ -17,7 +17,7 @@ process by the signal itself after the drain.
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 from typing import Final, Protocol, cast
 
@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from diarkis_tw.core.background import as_deferred, background, call_safely
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.users import Users
-from diarkis_tw.errors import ConfigError, StartError
+from diarkis_tw.errors import CloudError, ConfigError, StartError
 from diarkis_tw.mesh.interface import Mesh, NodeInfo
 from diarkis_tw.units import Seconds
 
@@ -43,6 +43,12 @@ FLUSH: Final[Seconds] = 1.0
 """How long last words may take to be read."""
 
 Callback = Callable[[], object]
+
+
+async def _nothing() -> None:
+    """
+    There is no public address to be found out.
+    """
 
 
 class Listener(Protocol):
@@ -108,6 +114,7 @@ class Lifecycle(Service):
     @ivar on_hangup: called when the process is told to read its configuration again.
     @ivar parts: started and stopped with the sweep of users.
     @ivar prepare: called first of all, to make C{listeners}.
+    @ivar find_public_address: called when all is bound, to know what to announce.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
     """
@@ -141,6 +148,7 @@ class Lifecycle(Service):
         self.on_online: list[Callback] = []
         self.on_hangup: Callback = lambda: None
         self.prepare: Callback = lambda: None
+        self.find_public_address: Callable[[], Awaitable[None]] = _nothing
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
         self._periodic: list[tuple[LoopingCall, Seconds]] = []
@@ -193,6 +201,7 @@ class Lifecycle(Service):
         await self._run("on_start", self.on_start)
         for listener in self.listeners:
             listener.bind()
+        await self.find_public_address()
         self._describe()
         self._mesh.join(self._describe)
         self._users.start()
@@ -224,7 +233,7 @@ class Lifecycle(Service):
     def _start_failed(self, failure: Failure) -> None:
         if self._ending:
             return
-        if not failure.check(StartError, ConfigError):
+        if not failure.check(StartError, ConfigError, CloudError):
             self.log.failure("starting failed", failure)
         self._failure = StartError(f"diarkis cannot start: {failure.value}")
         if self._begun:

@@ -51,8 +51,10 @@ from diarkis_tw.modules.session import SessionCommands
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
 from diarkis_tw.net.tls import ServerTls
+from diarkis_tw.server.cloud_setup import CloudSetup
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
+from diarkis_tw.server.public_address import PublicAddress
 from diarkis_tw.server.reload import Reload
 from diarkis_tw.server.taken_if import PERIOD, Predicate, TakenIf
 from diarkis_tw.transports.stream_server import StreamServer
@@ -74,7 +76,7 @@ AEAD_IDLE: Final[Seconds] = 1.0
 to keep both between two keep-alives, and 2 us to make them again."""
 
 
-class Server:
+class Server(CloudSetup):
     """
     One node. Go: package C{server}.
 
@@ -115,6 +117,7 @@ class Server:
         self._tls: dict[str, ServerTls] = {}
         self._reload = Reload(settings, self._tls, self.users.limit_rate)
         self._endpoints = Endpoints(settings.public_host, self._listeners)
+        self._public_address = PublicAddress(settings, self._endpoints, reactor, self._mesh.updated)
         self._lifecycle = Lifecycle(
             reactor,
             self._node,
@@ -124,6 +127,7 @@ class Server:
             settings.node.shutdown_timeout,
         )
         self._lifecycle.prepare = self._assemble
+        self._lifecycle.find_public_address = self._public_address.find
         SessionCommands(self._registry, self._node, self.is_p2p_enabled)
         self._notifier = Notifier(reactor, self.users, self._mesh)
         self._lifecycle.parts.append(self._notifier)
@@ -565,9 +569,12 @@ class Server:
         return all(section.enable_encryption for section in self._settings.transports().values())
 
     def _assemble(self) -> None:
-        check_settings(self._settings)
+        check_settings(self._settings, host_known=self._public_address.is_certain)
         if self._debug.exposed:
             check_debug_commands(self._settings)
+        self._public_address.prepare()
+        if refresh := self._settings.node.endpoint_refresh:
+            self._lifecycle.every(refresh, self._public_address.refresh)
         self._registry.freeze()
         self.http.freeze(served=self._settings.http is not None)
         encryption = self._encryption()

@@ -209,6 +209,9 @@ class RuleTests(ChecksCase):
         tcp = TcpSettings(address="0.0.0.0")
         self.good(Settings(tcp=tcp, public_host="game.example"))
         self.good(Settings(tcp=tcp, cloud="AWS"))
+        node = NodeSettings(public_address_url="https://a.example/ip")
+        self.good(Settings(tcp=tcp, node=node))
+        check_settings(Settings(tcp=tcp), host_known=True)
 
     def test_anonymous(self) -> None:
         """

@@ -71,6 +71,45 @@ class CloudEnvTests(ConfigCase):
             self.refused(lambda text=text: read(DIARKIS_CLOUD_ENV=text), "DIARKIS_CLOUD_ENV")
 
 
+class MetadataBaseTests(ConfigCase):
+    """
+    C{DIARKIS_METADATA_BASE}.
+    """
+
+    def test_base(self) -> None:
+        """
+        Scheme, host and port, with or without a slash behind them.
+        """
+        for text, base in (
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("https://lab.example", "https://lab.example"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ):
+            self.assertEqual(read(DIARKIS_METADATA_BASE=text).metadata_base, base)
+        self.assertIsNone(read().metadata_base)
+
+    def test_wrong(self) -> None:
+        """
+        Anything else is refused.
+        """
+        for text in (
+            "",
+            "127.0.0.1:8080",
+            "ftp://127.0.0.1",
+            "http://",
+            "http://:80",
+            "http://[::1",
+            "http://127.0.0.1:port",
+            "http://127.0.0.1:65536",
+            "http://127.0.0.1/latest",
+            "http://user@127.0.0.1",
+        ):
+            self.refused(
+                lambda text=text: read(DIARKIS_METADATA_BASE=text), "DIARKIS_METADATA_BASE"
+            )
+
+
 class ShutdownTimeoutTests(ConfigCase):
     """
     C{DIARKIS_SHUTDOWN_TIMEOUT}.

@@ -379,10 +379,26 @@ class EnvironmentTests(ConfigCase):
 
     def test_cloud(self) -> None:
         """
-        A cloud is recognised, and refused as long as none is built.
+        A cloud is recognised, and where to ask in its place.
         """
         path = self.write({"HTTP": {}})
-        self.refused(lambda: load(path, DIARKIS_CLOUD_ENV="aws"), "DIARKIS_CLOUD_ENV=AWS", "built")
+        settings = load(path, DIARKIS_CLOUD_ENV="aws", DIARKIS_METADATA_BASE="http://127.0.0.1:8")
+        self.assertEqual(settings.cloud, "AWS")
+        self.assertEqual(settings.metadata_base, "http://127.0.0.1:8")
+
+    def test_public_address_url(self) -> None:
+        """
+        The keys of the look-up are taken, and wrong ones refused.
+        """
+        path = self.write(
+            {"TCP": {"address": "0.0.0.0"}, "node": {"publicAddressUrl": "https://a.example/ip"}}
+        )
+        node = load(path, DIARKIS_SET_node__endpointRefresh="60").node
+        self.assertEqual(node.public_address_url, "https://a.example/ip")
+        self.assertEqual(node.endpoint_refresh, 60)
+        for key, value in (("publicAddressUrl", "a.example"), ("endpointRefresh", -1)):
+            path = self.write({"TCP": {}, "node": {key: value}})
+            self.refused(lambda path=path: load(path), f"node.{key}")
 
 
 class DefaultTests(ConfigCase):

@@ -165,7 +165,7 @@ class EndpointsTests(SynchronousTestCase):
         All interfaces are no address that clients could be told.
         """
         server = self.serve(tcp=TcpSettings(address="0.0.0.0"), public_host="h.example.com")
-        server._endpoints._host = None
+        server._endpoints.host = None
         error = self.assertRaises(ConfigError, server.get_endpoint)
         self.assertIn("DIARKIS_CLOUD_ENV", str(error))
 
