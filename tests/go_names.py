@@ -72,7 +72,6 @@ ALSO: Final = {
 
 PENDING: Final = frozenset(
     {
-        "SetupAsConnector",
         "SetupGenericCloudServer",
         "SetupServerForAWS",
         "SetupServerForAlibaba",

@@ -63,15 +63,26 @@ class Endpoints:
             self._host = host
             return
         if kind is None:
+            if not kinds:
+                raise ConfigError(
+                    f"set_public_endpoint({address!r}): this node has no port of its own to "
+                    "announce; give the host alone"
+                )
             if len(kinds) != 1:
                 raise ConfigError(
                     f"set_public_endpoint({address!r}): say which kind it is for, "
-                    f"as in type=ServerType.{kinds[0] if kinds else 'TCP'}"
+                    f"as in type=ServerType.{kinds[0]}"
                 )
             kind = kinds[0]
         elif kind not in kinds:
             raise ConfigError(f"set_public_endpoint({address!r}, {kind}): this is no {kind} server")
         self._explicit[kind] = (host, port)
+
+    def host(self, bound: str) -> str:
+        """
+        The host that clients are told instead of the one that is bound.
+        """
+        return self._host or bound
 
     def public(self, kind: ServerType) -> tuple[str, int]:
         """
@@ -90,7 +101,7 @@ class Endpoints:
                 f"{kind}: {host} is no address that a client can connect to; "
                 "set DIARKIS_CLOUD_ENV=<host> to the one that it can"
             )
-        return self._host or host, port
+        return self.host(host), port
 
     def describe(self, custom_type: str) -> dict[str, PublicEndpoint]:
         """
