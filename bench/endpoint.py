@@ -44,4 +44,6 @@ class EndpointApi:
             body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"HTTP {answer.status}: {body.decode()}")
-        return parse_endpoint(body)
+        endpoint = parse_endpoint(body)
+        assert isinstance(endpoint, Endpoint)
+        return endpoint

@@ -14,6 +14,13 @@ PROTOCOL_VERSION: Final = 1
 BUILTIN_VERSIONS: Final = (0, 1)
 """Command versions of the built-in commands; applications own 2 and up."""
 
+NO_PROTOCOL: Final = 0
+"""What the endpoint API says in place of that of an external server, which has a
+protocol of its own."""
+
+CONNECTOR_TYPE: Final = "CONNECTOR"
+"""Server type of an external server, unless its node has a type of its own."""
+
 UID_MAX_BYTES: Final = 128
 """Longest user id, in bytes of UTF-8."""
 

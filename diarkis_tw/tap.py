@@ -189,14 +189,19 @@ def banner(
     @param tls: certificates by section.
     """
     tls = tls or {}
-    lines = ["", "diarkis_tw is ONLINE"]
+    connector = addresses.get("CONNECTOR")
+    state = "ONLINE" if connector is None else "OFFLINE until the external server is ready"
+    lines = ["", f"diarkis_tw is {state}"]
     for name, (host, port) in addresses.items():
         scheme = _scheme(tls) if name == "HTTP" else ""
         lines.append(
             f"    {name:<5} {scheme}{host_port(host, port)}"
             + (" (TLS)" if name in tls and not scheme else "")
         )
-    if "HTTP" in addresses:
+    if connector is not None:
+        url = f"http://{host_port(*connector)}/connector/v1/"
+        lines += ["Next, in another terminal: your server, which calls", f"    {url}"]
+    elif "HTTP" in addresses:
         host, port = addresses["HTTP"]
         kind = next((name for name in addresses if name != "HTTP"), "TCP")
         host = "127.0.0.1" if is_wildcard(host) else host

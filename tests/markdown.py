@@ -13,7 +13,7 @@ What the info string of a fenced block says:
     console dry-run       only ask make what it would do
     anything else         not run
 
-Ports: servers bind port 0, and wherever the document says 7000 or 7200 the
+Ports: servers bind port 0, and wherever the document says 7000, 7200 or 9000 the
 port really bound is put in, and taken out of the output again.
 """
 
@@ -25,7 +25,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from twisted.trial.unittest import SkipTest
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 20
 """Seconds for one command, and for a server to be ONLINE."""
+
+SERVED = ("TCP", "HTTP", "UDP", "WS")
+"""The sections of a server, unless its configuration is that of a connector."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -125,13 +128,11 @@ class DocumentRun:
             return
         self.ran += 1
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, sections: Iterable[str] = SERVED) -> dict[str, str]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("DIARKIS_")}
+        for section in sections:
+            environ[f"DIARKIS_SET_{section}__port"] = "0"
         return environ | {
-            "DIARKIS_SET_TCP__port": "0",
-            "DIARKIS_SET_HTTP__port": "0",
-            "DIARKIS_SET_UDP__port": "0",
-            "DIARKIS_SET_WS__port": "0",
             "PYTHONPATH": os.pathsep.join([str(self._folder), str(ROOT)]),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
@@ -183,6 +184,10 @@ class DocumentRun:
         arguments = self._arguments(command)
         folder = self._folder
         environ = self._environment()
+        if "--config" in arguments:
+            config = json.loads((folder / arguments[arguments.index("--config") + 1]).read_text())
+            if "CONNECTOR" in config:
+                environ = self._environment(("CONNECTOR", "HTTP"))
         if arguments[0] == "make":
             if not (ROOT / ".venv").exists():
                 raise SkipTest("make would set up .venv, which is not here")
@@ -196,7 +201,8 @@ class DocumentRun:
         self._server = self._popen(arguments, folder, environ)
         self._wait(self._ready.exists)
         bound = json.loads(self._ready.read_text())
-        self._ports = {"7000": str(bound["HTTP"]["port"]), "7200": str(bound["TCP"]["port"])}
+        written = {"HTTP": "7000", "TCP": "7200", "CONNECTOR": "9000"}
+        self._ports = {written[name]: str(bound[name]["port"]) for name in written if name in bound}
 
     def _start_tac(self, arguments: list[str], environ: dict[str, str]) -> None:
         self._server = self._popen(arguments, self._folder, environ)

@@ -61,6 +61,12 @@ class DocumentTests(SynchronousTestCase):
         """
         self.run_document("docs/http.md")
 
+    def test_connector(self) -> None:
+        """
+        The blocks on the connector do what it says.
+        """
+        self.run_document("docs/connector.md")
+
     def test_links(self) -> None:
         """
         Links between the documents lead to files that exist.

@@ -293,6 +293,16 @@ class BannerTests(TapCase):
         self.assertIn("7201", text)
         self.assertNotIn("client", text)
 
+    def test_connector(self) -> None:
+        """
+        A connector waits for its server, and for no client of ours.
+        """
+        addresses = {"CONNECTOR": ("127.0.0.1", 9001), "HTTP": ("127.0.0.1", 7002)}
+        text = banner("diarkis-tw", addresses)
+        self.assertIn("OFFLINE until the external server is ready", text)
+        self.assertIn("http://127.0.0.1:9001/connector/v1/", text)
+        self.assertNotIn("client", text)
+
     def test_ipv6(self) -> None:
         """
         An IPv6 address has brackets, in the URL too.

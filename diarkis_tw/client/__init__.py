@@ -4,7 +4,13 @@ The Python client: for bots, tests and games in Python.
 
 from diarkis_tw.client.client import Client, ClientState
 from diarkis_tw.client.connect import connect, connect_to
-from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client, parse_endpoint
+from diarkis_tw.client.endpoint import (
+    Endpoint,
+    ExternalEndpoint,
+    ask_endpoint,
+    http_client,
+    parse_endpoint,
+)
 from diarkis_tw.constants import CloseCode, NodeState, ServerType, Status
 from diarkis_tw.errors import (
     ConfigError,
@@ -29,6 +35,7 @@ __all__ = [
     "Disconnected",
     "Endpoint",
     "EndpointError",
+    "ExternalEndpoint",
     "LocalProtocolError",
     "NodeState",
     "Payload",

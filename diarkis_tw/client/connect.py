@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from diarkis_tw.client.client import Client
-from diarkis_tw.client.endpoint import Endpoint, ask_endpoint, http_client
+from diarkis_tw.client.endpoint import Endpoint, ExternalEndpoint, ask_endpoint, http_client
 from diarkis_tw.client.reconnect import ASK_AGAIN_MAX, ASKING_AGAIN, Backoff
 from diarkis_tw.client.tcp import TcpTransport
 from diarkis_tw.client.tls import ClientTls
@@ -24,7 +24,7 @@ from diarkis_tw.client.ws import WsTransport
 from diarkis_tw.client.ws_binary import BinaryDialect
 from diarkis_tw.client.ws_json import JsonDialect
 from diarkis_tw.constants import CloseCode, ServerType
-from diarkis_tw.errors import Disconnected
+from diarkis_tw.errors import Disconnected, LocalProtocolError
 from diarkis_tw.units import Seconds
 
 
@@ -70,7 +70,8 @@ def connect(
 
     @raise EndpointError: the endpoint API gave none.
     @raise Disconnected: the server refused, or could not be reached in time.
-    @raise LocalProtocolError: the uid cannot be one.
+    @raise LocalProtocolError: the uid cannot be one, or C{type} is that of external
+        servers, which this client cannot talk to.
     @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
@@ -106,7 +107,7 @@ def connect(
 
 
 def connect_to(
-    endpoint: Endpoint,
+    endpoint: Endpoint | ExternalEndpoint,
     uid: str = "",
     *,
     binary: bool = False,
@@ -131,12 +132,19 @@ def connect_to(
     @return: fires with the connected client; cancellable.
 
     @raise Disconnected: the server refused, or could not be reached in time.
+    @raise LocalProtocolError: it is an external server, which this client cannot talk
+        to.
     @raise ConfigError: C{ca} is no file of certificates.
     """
     reactor = _or_global(reactor)
     clock = IReactorTime(reactor)
 
     async def connecting() -> Client:
+        if isinstance(endpoint, ExternalEndpoint):
+            raise LocalProtocolError(
+                f"{endpoint} has a protocol of its own, which this client cannot talk; "
+                "ask_endpoint tells where such a server is, and the game's own client connects"
+            )
         client = Client(
             endpoint,
             uid,

@@ -23,7 +23,7 @@ from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from diarkis_tw.client.tls import ClientTls, tls_fault
-from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, ServerType
+from diarkis_tw.constants import NO_PROTOCOL, PROTOCOL_VERSION, UID_MAX_BYTES, ServerType
 from diarkis_tw.errors import EndpointError, LocalProtocolError
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.keys import SessionKeys
@@ -62,6 +62,46 @@ class Endpoint:
         return f"{self.server_type} {self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class ExternalEndpoint:
+    """
+    The answer of the endpoint API for an external server: it has a protocol of its
+    own, so there is no session, and no L{diarkis_tw.client.Client} for it.
+
+    @ivar server_type: the type asked for, such as C{CONNECTOR}.
+    @ivar host: name or address of the server.
+    @ivar port: its port.
+    @ivar transport: what its protocol lies on, C{UDP} or C{TCP}.
+    """
+
+    server_type: str
+    host: str
+    port: int
+    transport: str
+
+    def __str__(self) -> str:
+        return f"{self.server_type} {self.host}:{self.port}"
+
+
+class _Protocol(msgspec.Struct):
+    """
+    What decides how to read the rest.
+    """
+
+    protocol: int | None = None
+
+
+class _ExternalAnswer(msgspec.Struct, rename="camel"):
+    """
+    The JSON object of an external server.
+    """
+
+    server_type: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    server_host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    server_port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    transport: Annotated[str, msgspec.Meta(max_length=255)] = ""
+
+
 class _Answer(msgspec.Struct, rename="camel"):
     """
     The JSON object, with the API's own names.
@@ -91,21 +131,28 @@ class _Refusal(msgspec.Struct):
     message: str = ""
 
 
+_decode_protocol: Final = msgspec.json.Decoder(_Protocol).decode
+_decode_external: Final = msgspec.json.Decoder(_ExternalAnswer).decode
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
 _decode_refusal: Final = msgspec.json.Decoder(_Refusal).decode
 
 
-def parse_endpoint(answer: bytes) -> Endpoint:
+def parse_endpoint(answer: bytes) -> Endpoint | ExternalEndpoint:
     """
     Read the JSON object of the endpoint API.
 
     @param answer: the body as received.
-    @return: what it says.
+    @return: what it says; an L{ExternalEndpoint} if the server wanted is none of ours.
 
     @raise EndpointError: it is not what this client understands; the text says
         what is odd and shows no secret.
     """
     try:
+        if _decode_protocol(answer).protocol == NO_PROTOCOL:
+            other = _decode_external(answer)
+            return ExternalEndpoint(
+                other.server_type, other.server_host, other.server_port, other.transport
+            )
         found = _decode_answer(answer)
         keys = SessionKeys.from_hex(
             found.sid, found.encryption_key, found.encryption_iv, found.encryption_mac_key
@@ -184,7 +231,7 @@ async def ask_endpoint(
     client_key: str | None = None,
     data: Mapping[str, object] | None = None,
     timeout: Seconds = 5.0,  # noqa: ASYNC109 - asyncio's advice; this is Twisted
-) -> Endpoint:
+) -> Endpoint | ExternalEndpoint:
     """
     Ask the endpoint API where a user is to connect, which makes the session.
 
@@ -196,7 +243,7 @@ async def ask_endpoint(
     @param client_key: what the server was given as C{DIARKIS_CLIENT_KEY}.
     @param data: becomes the user's data on the server.
     @param timeout: for the whole answer, in seconds.
-    @return: the endpoint.
+    @return: the endpoint; an L{ExternalEndpoint} if the server wanted is none of ours.
 
     @raise EndpointError: there was no answer, a refusal, or one that is not
         understood; the text is for people.

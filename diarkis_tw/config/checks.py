@@ -25,7 +25,7 @@ BUILT: Final[Mapping[str, bool]] = {
     "TCP": True,
     "WS": True,
     "HTTP": True,
-    "CONNECTOR": False,
+    "CONNECTOR": True,
     "TLS": True,
     "worker processes": False,
     "mesh": False,

@@ -53,6 +53,9 @@ VARIABLES: Final[Mapping[str, Variable]] = {
         "end, which knows it, can let players in.",
         secret=True,
     ),
+    "DIARKIS_NODE_TYPE": Variable(
+        "Server type that clients ask the endpoint API for. It wins over `node.type`."
+    ),
     "DIARKIS_SHUTDOWN_TIMEOUT": Variable(
         "Seconds that a node which shall stop waits for its users to leave. It wins over "
         "`node.shutdownTimeout`."
@@ -91,6 +94,10 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     if timeout is not None:
         overrides.setdefault("node", {})["shutdownTimeout"] = Given(
             _value(timeout), "environment variable DIARKIS_SHUTDOWN_TIMEOUT"
+        )
+    if (node_type := environ.get("DIARKIS_NODE_TYPE")) is not None:
+        overrides.setdefault("node", {})["type"] = Given(
+            node_type, "environment variable DIARKIS_NODE_TYPE"
         )
     public_host, cloud = _cloud_env(environ.get("DIARKIS_CLOUD_ENV"))
     metadata_base = _metadata_base(environ.get("DIARKIS_METADATA_BASE"))

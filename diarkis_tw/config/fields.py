@@ -329,15 +329,24 @@ HealthTtl = Annotated[
     Meta(
         ge=10,
         le=65_535,
-        description="How long the external server may report no health before it counts as gone.",
-        extra={"unit": "seconds"},
+        description="How long the external server may report no health before it counts as gone "
+        "and the node is OFFLINE.",
+        extra={
+            "unit": "seconds",
+            "change": "Raise it where the server stands still now and then, as while it loads.",
+        },
     ),
 ]
 ConnectorToken = Annotated[
     str,
     Meta(
-        description="What the external server must present; empty = nothing.",
-        extra={"secret": True, "change": "Set it on a machine that others use as well."},
+        description="What the external server must present, as `Authorization: Bearer <token>`; "
+        "empty = nothing.",
+        extra={
+            "form": "token",
+            "secret": True,
+            "change": "Set it on a machine that others use as well.",
+        },
     ),
 ]
 
@@ -346,7 +355,8 @@ ConnectorToken = Annotated[
 NodeType = Annotated[
     str,
     Meta(
-        description="Server type that clients ask for instead of UDP, TCP or WS.",
+        description="Server type that clients ask for instead of UDP, TCP, WS or CONNECTOR. "
+        "`DIARKIS_NODE_TYPE` wins over it.",
         extra={
             "form": "server type",
             "change": "Set it where nodes differ in purpose, such as `Lobby` and `Match`.",

@@ -51,6 +51,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "nats": Form("a URL such as nats://127.0.0.1:4222", "(nats|tls)://[!-~]+"),
     "origin": Form("an origin such as https://game.example (no path)", _ORIGIN),
     "origin or *": Form("an origin such as https://game.example (no path), or *", _ORIGIN + r"|\*"),
+    "token": Form("visible ASCII characters without spaces", "[!-~]+"),
     "url": Form("an http:// or https:// URL", "https?://[!-~]+"),
 }
 """

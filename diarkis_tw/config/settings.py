@@ -176,11 +176,13 @@ class HttpSettings(Section, frozen=True, kw_only=True):
 
 class ConnectorSettings(Section, frozen=True, kw_only=True):
     """
-    Section C{CONNECTOR}: the side door on 127.0.0.1 for an external dedicated
-    server.
+    Section C{CONNECTOR}: the side door for an external dedicated server.
     """
 
-    about: ClassVar[str] = "The side door, on 127.0.0.1 only, for an external dedicated server."
+    about: ClassVar[str] = (
+        "The side door, on 127.0.0.1 only, for an external dedicated server, which players talk "
+        "to directly. `docs/connector.md` has its API."
+    )
 
     connection_ttl: HealthTtl = msgspec.field(default=CONNECTION_TTL_DEFAULT, name="connectionTTL")
     port: Port = 9000

@@ -1,10 +1,12 @@
 """
 The endpoint API: a player's way in::
 
-    GET or POST /endpoint/type/{UDP|TCP|WS|custom}/user/{uid, percent-encoded}
+    GET or POST /endpoint/type/{UDP|TCP|WS|CONNECTOR|custom}/user/{uid, percent-encoded}
 
 It picks the least busy node of that type, has it make the user, and answers
-where to connect and with which keys: C{docs/protocol.md}, "Session and keys".
+where to connect and with which keys: C{docs/protocol.md}, "Session and keys". An
+external server (L{diarkis_tw.connector}) has neither users nor keys of ours: its
+address is all there is to say.
 
 Checks, in this order: client key (401), type (404), uid and body (400), a node
 that takes the user (503).
@@ -19,13 +21,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from diarkis_tw.config.settings import HttpSettings
-from diarkis_tw.constants import PROTOCOL_VERSION, UID_MAX_BYTES, NodeState, ServerType
+from diarkis_tw.constants import (
+    CONNECTOR_TYPE,
+    NO_PROTOCOL,
+    PROTOCOL_VERSION,
+    UID_MAX_BYTES,
+    NodeState,
+    ServerType,
+)
 from diarkis_tw.core.creation import CreateUser, CreateUserReply, UserMade, UserRefused
 from diarkis_tw.errors import HttpError, MeshError
 from diarkis_tw.http.json_resource import BoundedRequest, JsonResource, parse_object
 from diarkis_tw.mesh.interface import Mesh, NodeInfo, PublicEndpoint
 
 TRANSPORTS: Final = frozenset(kind.value for kind in ServerType)
+KNOWN_TYPES: Final = TRANSPORTS | {CONNECTOR_TYPE}
 V1: Final = b"v1"
 """Value of the request header ResponseVersion that asks for the older form."""
 
@@ -60,11 +70,13 @@ class EndpointResource(JsonResource):
         data = _parse_data(request.body()) if request.method == b"POST" else {}
         node = self._choose(server_type)
         endpoint = node.endpoints[server_type]
+        form = _v1_form if request.getHeader(b"ResponseVersion") == V1 else _form
+        if endpoint.external:
+            return form(server_type, endpoint) | {"protocol": NO_PROTOCOL}
         create = CreateUser(uid, server_type, data, self._encryption)
         made: Deferred[CreateUserReply] = self._mesh.request(
             node.address, create, CreateUserReply, self._timeout
         )
-        form = _v1_form if request.getHeader(b"ResponseVersion") == V1 else _form
         return made.addCallbacks(
             lambda reply: self._describe(reply, server_type, endpoint, form), self._unreachable
         )
@@ -84,7 +96,7 @@ class EndpointResource(JsonResource):
                 form = "/endpoint/type/{UDP|TCP|WS}/user/{uid}"
                 raise HttpError(404, f"The endpoint API has the form {form}.")
         server_type = raw_type.decode("utf-8", "replace")
-        if server_type.upper() in TRANSPORTS:
+        if server_type.upper() in KNOWN_TYPES:
             server_type = server_type.upper()
         elif not any(server_type in node.endpoints for node in self._mesh.nodes()):
             raise HttpError(
@@ -142,19 +154,23 @@ class EndpointResource(JsonResource):
 
 
 def _form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
-    form: dict[str, object] = {
+    return {
         "serverType": server_type,
         "serverHost": endpoint.host,
         "serverPort": endpoint.port,
-    }
-    if server_type not in TRANSPORTS:
-        form["transport"] = endpoint.transport
-    return form
+    } | _transport(server_type, endpoint)
 
 
 def _v1_form(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return {server_type: f"{host}:{endpoint.port}"}
+    return {server_type: f"{host}:{endpoint.port}"} | _transport(server_type, endpoint)
+
+
+def _transport(server_type: str, endpoint: PublicEndpoint) -> dict[str, object]:
+    """
+    Say it where the type does not.
+    """
+    return {} if server_type in TRANSPORTS else {"transport": endpoint.transport}
 
 
 def _parse_data(body: bytes) -> dict[str, object]:

@@ -50,6 +50,19 @@ def parse_object(body: bytes, sentence: str) -> dict[str, object]:
         raise HttpError(400, f"{sentence}: {error}.", "bad_body") from None
 
 
+def require_method(request: Request, methods: tuple[bytes, ...]) -> None:
+    """
+    Check the method of a request.
+
+    @raise HttpError: 405, it is none of C{methods}.
+    """
+    # HEAD changes nothing, so it goes where only GET goes
+    reads = methods == (b"GET",) and request.method == b"HEAD"
+    if request.method not in methods and not reads:
+        request.setHeader(b"Allow", b", ".join(methods))
+        raise HttpError(405, f"Use {b' or '.join(methods).decode()}.", "method")
+
+
 class BoundedRequest(Request):
     """
     A request that keeps at most C{BODY_LIMIT} bytes of its body in memory, and
@@ -137,12 +150,7 @@ class JsonResource(Resource):
         if request.method == b"OPTIONS" and self.allow_origin:
             request.setHeader(b"Access-Control-Allow-Methods", b", ".join(self.methods))
             return {}
-        # HEAD changes nothing, so it goes where only GET goes
-        reads = self.methods == (b"GET",) and request.method == b"HEAD"
-        if request.method not in self.methods and not reads:
-            request.setHeader(b"Allow", b", ".join(self.methods))
-            allowed = b" or ".join(self.methods).decode()
-            raise HttpError(405, f"Use {allowed}.", "method")
+        require_method(request, self.methods)
         return self.answer(request)
 
     def render(self, request: Request) -> int:

@@ -33,6 +33,8 @@ class PublicEndpoint(msgspec.Struct, frozen=True):
     transport: str
     """C{UDP}, C{TCP} or C{WS}."""
     tls: bool = False
+    external: bool = False
+    """It belongs to an external server, which has a protocol of its own."""
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     address: str
     state: NodeState
     endpoints: dict[str, PublicEndpoint] = {}
-    """By server type as in the endpoint API: UDP, TCP, WS or a custom word."""
+    """By server type as in the endpoint API: UDP, TCP, WS, CONNECTOR or a custom word."""
     ccu: int = 0
     """Concurrent connected users."""
     encryption: bool = True

@@ -65,10 +65,15 @@ class Endpoints:
             self.host = host
             return
         if kind is None:
+            if not kinds:
+                raise ConfigError(
+                    f"set_public_endpoint({address!r}): this node has no port of its own to "
+                    "announce; give the host alone"
+                )
             if len(kinds) != 1:
                 raise ConfigError(
                     f"set_public_endpoint({address!r}): say which kind it is for, "
-                    f"as in type=ServerType.{kinds[0] if kinds else 'TCP'}"
+                    f"as in type=ServerType.{kinds[0]}"
                 )
             kind = kinds[0]
         elif kind not in kinds:

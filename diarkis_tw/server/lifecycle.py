@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Final, Protocol, cast
 
 from twisted.application.service import IServiceCollection, Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
@@ -90,6 +90,22 @@ class Part(Protocol):
         """
 
 
+class Occupied(Protocol):
+    """
+    Something with players, whose leaving a node waits for before it ends.
+    """
+
+    def ccu(self) -> int:
+        """
+        How many there are.
+        """
+
+    def when_empty(self) -> Deferred[None]:
+        """
+        Fires once there are none; cancellable.
+        """
+
+
 class StartRefused(StartError, SystemExit):
     """
     The node cannot start: a C{SystemExit}, so that twistd and twist end with
@@ -115,6 +131,7 @@ class Lifecycle(Service):
     @ivar parts: started and stopped with the sweep of users.
     @ivar prepare: called first of all, to make C{listeners}.
     @ivar find_public_address: called when all is bound, to know what to announce.
+    @ivar occupied: what is waited for before the end.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
     """
@@ -142,6 +159,7 @@ class Lifecycle(Service):
         self._shutdown_timeout = shutdown_timeout
         self.listeners: list[Listener] = []
         self.parts: list[Part] = []
+        self.occupied: list[Occupied] = [users]
         self.on_start: list[Callback] = []
         self.on_ready: list[Callback] = []
         self.on_terminate: list[Callback] = []
@@ -155,6 +173,7 @@ class Lifecycle(Service):
         self._running: Deferred[None] = Deferred()
         self._starting: Deferred[None] | None = None
         self._finishing: Deferred[None] | None = None
+        self._draining: Deferred[list[tuple[bool, None]]] | None = None
         self._begun = False
         self._failure: StartError | None = None
         self._ending = False
@@ -285,19 +304,23 @@ class Lifecycle(Service):
         background("termination", Deferred.fromCoroutine(self._terminate(limit)))
 
     async def _terminate(self, drain: Seconds) -> None:
-        count = self._users.ccu()
-        if count:
+        if count := self._ccu():
             self.log.info(
                 "waiting for {count} user(s), at most {drain:g} s", count=count, drain=drain
             )
         self._node.terminate()
-        try:
-            await self._users.when_empty().addTimeout(drain, self._reactor)
-        except TimeoutError:
-            self.log.info("{count} user(s) did not leave in time", count=self._users.ccu())
+        empty = [found.when_empty() for found in self.occupied]
+        # Its time-out cancels the members, on which it fires as it would anyway.
+        draining = self._draining = DeferredList(empty, consumeErrors=True)
+        await draining.addTimeout(drain, self._reactor)
+        if count := self._ccu():
+            self.log.info("{count} user(s) did not leave in time", count=count)
         await self.finish()
         if not self._at_once:
             self.stop_process(0)
+
+    def _ccu(self) -> int:
+        return sum(found.ccu() for found in self.occupied)
 
     def stopService(self) -> Deferred[None] | None:
         """
@@ -335,6 +358,8 @@ class Lifecycle(Service):
         for part in self.parts:
             part.stop()
         self._users.stop()
+        if self._draining is not None:
+            self._draining.cancel()
         closing = DeferredList(
             [listener.close() for listener in self.listeners], consumeErrors=True
         )

@@ -20,8 +20,18 @@ from twisted.python.versions import Version
 
 from diarkis_tw.config.checks import check_debug_commands, check_settings
 from diarkis_tw.config.load import parse_flat_section
-from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings, UdpSettings, WsSettings
-from diarkis_tw.constants import NodeState, ServerType
+from diarkis_tw.config.settings import (
+    ConnectorSettings,
+    HttpSettings,
+    Settings,
+    TcpSettings,
+    UdpSettings,
+    WsSettings,
+)
+from diarkis_tw.connector.external import SWEEP as EXTERNAL_SWEEP
+from diarkis_tw.connector.external import ExternalServer
+from diarkis_tw.connector.listener import connector_listener
+from diarkis_tw.constants import CONNECTOR_TYPE, NodeState, ServerType
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.creation import UserCreation
 from diarkis_tw.core.dispatch import Dispatcher
@@ -48,6 +58,7 @@ from diarkis_tw.modules.private_message import PrivateMessages
 from diarkis_tw.modules.room.rooms import SWEEP as ROOM_SWEEP
 from diarkis_tw.modules.room.rooms import Rooms
 from diarkis_tw.modules.session import SessionCommands
+from diarkis_tw.net.addresses import DEFAULT_ADDRESS
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
 from diarkis_tw.net.tls import ServerTls
@@ -115,6 +126,7 @@ class Server(CloudSetup):
         )
         self._listeners: dict[str, StreamListener | DatagramListener] = {}
         self._tls: dict[str, ServerTls] = {}
+        self._external: ExternalServer | None = None
         self._reload = Reload(settings, self._tls, self.users.limit_rate)
         self._endpoints = Endpoints(settings.public_host, self._listeners)
         self._public_address = PublicAddress(settings, self._endpoints, reactor, self._mesh.updated)
@@ -196,6 +208,18 @@ class Server(CloudSetup):
         section: HttpSettings = parse_flat_section("http", path_or_config)
         self._check_new("HTTP", self._settings.http)
         self._settings = replace(self._settings, http=section)
+
+    def setup_as_connector(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
+        """
+        Lend registration, state and scaling to an external dedicated server, which
+        players talk to directly. Go: C{server.SetupAsConnector}.
+
+        @param path_or_config: flat JSON file, or its keys; empty = defaults.
+        @raise ConfigError: it is wrong, this is a connector already, or too late.
+        """
+        section: ConnectorSettings = parse_flat_section("connector", path_or_config)
+        self._check_new("CONNECTOR", self._settings.connector)
+        self._settings = replace(self._settings, connector=section)
 
     def is_udp(self) -> bool:
         """
@@ -464,6 +488,11 @@ class Server(CloudSetup):
         @raise ConfigError: it is not bound, or not clear which is meant.
         """
         kinds = self._kinds()
+        if not kinds and type is None and self._external is not None:
+            external = self._external.endpoint(self._external_host())
+            if external is None:
+                raise ConfigError("get_endpoint: no external server has registered")
+            return host_port(external.host, external.port)
         if type is None:
             if len(kinds) != 1:
                 raise ConfigError("get_endpoint: say of which type, as in ServerType.TCP")
@@ -548,14 +577,18 @@ class Server(CloudSetup):
         return [ServerType(name) for name in self._settings.transports()]
 
     def _describe(self) -> NodeInfo:
-        settings = self._settings
+        endpoints = self._endpoints.describe(self._settings.node.type)
+        ccu = self.users.ccu()
+        if (external := self._external) is not None:
+            ccu += external.ccu()
+            if (endpoint := external.endpoint(self._external_host())) is not None:
+                endpoints[external.server_type] = endpoint
         return NodeInfo(
-            self._mesh.node_address,
-            self._node.state,
-            self._endpoints.describe(settings.node.type),
-            self.users.ccu(),
-            self._encryption(),
+            self._mesh.node_address, self._node.state, endpoints, ccu, self._encryption()
         )
+
+    def _external_host(self) -> str:
+        return self._endpoints.host or DEFAULT_ADDRESS
 
     def _make_tls(
         self, name: str, section: TcpSettings | WsSettings | HttpSettings
@@ -595,6 +628,8 @@ class Server(CloudSetup):
             self._listeners["UDP"] = DatagramListener(
                 self._reactor, datagrams, "UDP", udp.address, udp.nic, udp.port
             )
+        if (connector := self._settings.connector) is not None:
+            self._listeners["CONNECTOR"] = self._make_connector(connector)
         if (http := self._settings.http) is not None:
             api = EndpointResource(self._mesh, http, self._settings.client_key)
             health = HealthResource(self._node, http.allow_origin)
@@ -628,4 +663,20 @@ class Server(CloudSetup):
             tls=self._make_tls(name, section),
             when_closed=server.when_closed,
             abort=server.abort_all,
+        )
+
+    def _make_connector(self, settings: ConnectorSettings) -> StreamListener:
+        server_type = self._settings.node.type or CONNECTOR_TYPE
+        external = self._external = ExternalServer(
+            self._reactor, self._node, self._mesh, server_type, settings.connection_ttl
+        )
+        self._lifecycle.occupied.append(external)
+        self._lifecycle.every(EXTERNAL_SWEEP, external.sweep)
+        return connector_listener(
+            self._reactor,
+            settings,
+            external,
+            self._node,
+            self._external_host,
+            self._lifecycle.terminate,
         )

@@ -13,10 +13,12 @@ from twisted.web.server import NOT_DONE_YET, Site
 from diarkis_tw.client import (
     Disconnected,
     EndpointError,
+    ExternalEndpoint,
     LocalProtocolError,
     ServerType,
     ask_endpoint,
     connect,
+    connect_to,
     http_client,
     parse_endpoint,
 )
@@ -37,6 +39,15 @@ ANSWER = {
     "encryption": True,
     "tls": False,
     "expiresIn": 30,
+}
+
+
+EXTERNAL = {
+    "serverType": "CONNECTOR",
+    "serverHost": "game.example",
+    "serverPort": 7777,
+    "transport": "UDP",
+    "protocol": 0,
 }
 
 
@@ -82,6 +93,19 @@ class ParseTests(SynchronousTestCase):
     def test_protocol(self):
         """Another version of the protocol is refused by its number."""
         self.assertOdd("version 2", protocol=2)
+
+    def test_external(self):
+        """A server with a protocol of its own is where it is, without keys."""
+        found = ExternalEndpoint("CONNECTOR", "game.example", 7777, "UDP")
+        self.assertEqual(parse_endpoint(json.dumps(EXTERNAL).encode()), found)
+        self.assertEqual(str(found), "CONNECTOR game.example:7777")
+
+    def test_external_wrong(self):
+        """What is missing or wrong in its answer is named."""
+        for name, value in (("serverHost", ""), ("serverPort", 0), ("serverType", None)):
+            with self.assertRaises(EndpointError) as caught:
+                parse_endpoint(json.dumps({**EXTERNAL, name: value}).encode())
+            self.assertIn(name, str(caught.exception))
 
     def test_tls(self):
         """Whether the transport lies in TLS is taken as it is said."""
@@ -268,6 +292,18 @@ class ConnectTests(ApiCase):
         self.assertEqual(self.successResultOf(answer), b"x")
         self.assertEqual(self.api.requests[0][2], "key")
         self.assertEqual(client.uid, "alice")
+
+    def test_external(self):
+        """There is no client of ours for a server with a protocol of its own, and it says so."""
+        self.api.answers = [EXTERNAL]
+        endpoint = self.successResultOf(self.ask())
+        for connecting in (
+            self.connecting(type="CONNECTOR"),
+            connect_to(endpoint, reactor=self.reactor),
+        ):
+            message = str(self.refused(connecting, LocalProtocolError))
+            self.assertIn("CONNECTOR game.example:7777", message)
+            self.assertIn("protocol of its own", message)
 
     def test_api_refuses(self):
         """A refusal of the API is the error of connect."""

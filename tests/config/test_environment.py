@@ -110,6 +110,27 @@ class MetadataBaseTests(ConfigCase):
             )
 
 
+class NodeTypeTests(ConfigCase):
+    """
+    C{DIARKIS_NODE_TYPE}.
+    """
+
+    def test_overrides_the_key(self) -> None:
+        """
+        It stands for node.type, as the text that it is, and wins over that key's own variable.
+        """
+        environment = read(DIARKIS_NODE_TYPE="true", DIARKIS_SET_node__type="Lobby")
+        given = environment.overrides["node"]["type"]
+        self.assertEqual(given.value, "true")
+        self.assertEqual(given.origin, "environment variable DIARKIS_NODE_TYPE")
+
+    def test_absent(self) -> None:
+        """
+        Without it nothing is overridden.
+        """
+        self.assertEqual(read().overrides, {})
+
+
 class ShutdownTimeoutTests(ConfigCase):
     """
     C{DIARKIS_SHUTDOWN_TIMEOUT}.

@@ -159,7 +159,7 @@ BAD: dict[str, dict[str, tuple[object, ...]]] = {
     "CONNECTOR": {
         "connectionTTL": no_number(10, 65_535),
         "port": no_number(0, 65_535),
-        "token": NO_TEXT,
+        "token": (*NO_TEXT, "a b", "a\n", "Ä"),
     },
     "node": {
         "type": (*NO_TEXT, "1A", "a b", "A" * 33, "A\n", "Ä"),
@@ -203,7 +203,7 @@ GOOD: dict[str, dict[str, tuple[object, ...]]] = {
         "allowOrigin": ("*", "https://a.example", "http://[::1]:8080"),
         "allowAnonymous": (True,),
     },
-    "CONNECTOR": {"token": ("t",)},
+    "CONNECTOR": {"token": ("t", "a:b/c=")},
     "node": {
         "type": ("DGS", "a_b-9", "A" * 32),
         "shutdownTimeout": (0, 86_400),

@@ -53,6 +53,7 @@ class ShippedTests(SynchronousTestCase):
             ("tcp.json", {"TCP", "HTTP"}),
             ("ws.json", {"WS", "HTTP"}),
             ("http.json", {"HTTP"}),
+            ("connector.json", {"CONNECTOR", "HTTP"}),
         ):
             sections = json.loads((CONFIGS / name).read_text())
             self.assertEqual({section for section in sections if section.isupper()}, servers)

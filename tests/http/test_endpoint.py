@@ -528,6 +528,7 @@ class NodeTests(EndpointCase):
         self.serve(node=NodeSettings(type="Arena"))
         answer = self.ask("/endpoint/type/Arena/user/a", headers={"ResponseVersion": "v1"})
         self.assertEqual(answer.json()["Arena"], "127.0.0.1:7200")
+        self.assertEqual(answer.json()["transport"], "TCP")
 
     def test_tooManyPending(self) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+The side door for an external dedicated server, which players talk to directly.
+"""
