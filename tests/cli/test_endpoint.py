@@ -50,6 +50,7 @@ class DryRunTests(ConfigCase):
                 "Clients would be told:",
                 "    UDP 127.0.0.1 port 7000, or the next free one above",
                 "    TCP 127.0.0.1 port 7200, or the next free one above",
+                "    WS  127.0.0.1 port 7300, or the next free one above",
             ],
         )
 

@@ -222,15 +222,15 @@ class SectionedTests(ConfigCase):
         """
         path = self.write({"TCP": {"address": "0.0.0.0"}})
         self.refused(lambda: load(path), path, "DIARKIS_CLOUD_ENV=<host>")
-        path = self.write({"CONNECTOR": {}})
-        self.refused(lambda: load(path), f"{path}: the section CONNECTOR is not built yet")
+        path = self.write({"TCP": {}, "mesh": {"name": "other"}})
+        self.refused(lambda: load(path), f"{path}: the section mesh is not built yet")
 
     def test_a_bad_value_comes_before_not_built(self) -> None:
         """
         Also a section that is not built yet is checked key by key.
         """
-        path = self.write({"CONNECTOR": {"connectionTTL": 0}})
-        self.refused(lambda: load(path), "CONNECTOR.connectionTTL must be")
+        path = self.write({"TCP": {}, "mesh": {"name": 7}})
+        self.refused(lambda: load(path), "mesh.name must be")
 
 
 class FlatTests(ConfigCase):
