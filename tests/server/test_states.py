@@ -2,6 +2,7 @@
 What each state of a node refuses and what it still allows, seen by real clients.
 """
 
+import random
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -147,6 +148,9 @@ class AskingAgainTests(WholeCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # A pause of next to nothing before the client asks again would come before reopen.
+        self.addCleanup(random.setstate, random.getstate())
+        random.seed(1)
         self.begun = 0
         self.intercept: Callable[[], None] = lambda: None
         listenUDP, connectTCP = self.reactor.listenUDP, self.reactor.connectTCP
