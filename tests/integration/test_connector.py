@@ -39,7 +39,7 @@ class ConnectorTests(ProcessCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for section in ("TCP", "UDP"):  # it would have them, too
+        for section in ("TCP", "UDP", "WS"):  # it would have them, too
             self.environ.pop(f"DIARKIS_SET_{section}__port", None)
         self.environ["DIARKIS_SET_CONNECTOR__port"] = "0"
         self.environ["DIARKIS_SET_CONNECTOR__token"] = "swordfish"
