@@ -137,7 +137,8 @@ def _summary(settings: Settings, origin: str) -> list[str]:
         lines.append(f"{name}{tls}: {address} {_port(section.port, fixed=fixed)}")
     if settings.connector is not None:
         lines.append(f"CONNECTOR: 127.0.0.1 {_port(settings.connector.port, fixed=False)}")
-    lines.append(f"clients connect to: {settings.public_host or settings.cloud or 'as bound'}")
+    host = settings.public_host or settings.cloud or settings.node.public_address_url
+    lines.append(f"clients connect to: {host or 'as bound'}")
     if settings.http is not None:
         guard = "the client key" if settings.client_key is not None else "nothing"
         lines.append(f"the endpoint API asks for: {guard}")

@@ -85,6 +85,8 @@ class CheckTests(ConfigCase):
         self.assertIn("TCP: 0.0.0.0 port 7200, or the next free one above\n", out)
         self.assertIn("HTTP: 127.0.0.1 port 7000", out)
         self.assertIn("clients connect to: game.example", out)
+        _, out, _ = self.check({"TCP": {}, "node": {"publicAddressUrl": "https://a.example/ip"}})
+        self.assertIn("clients connect to: https://a.example/ip", out)
 
     def test_default(self) -> None:
         """
