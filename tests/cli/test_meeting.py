@@ -2,6 +2,8 @@
 Two people in two terminals, with the real server in memory.
 """
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,9 +11,10 @@ from diarkis_tw import demo
 from diarkis_tw.cli.conversation import Conversation
 from diarkis_tw.cli.meeting import HELP, WORDS, show_news
 from diarkis_tw.client import Push, connect
-from diarkis_tw.server import Server
+from diarkis_tw.server import Room, Server
 from diarkis_tw.testing.loopback_udp import LoopbackUdpReactor
 from diarkis_tw.wire.value import encode_value
+from tests.markdown import ROOT, blocks, matches
 
 
 class Person:
@@ -21,7 +24,7 @@ class Person:
     @ivar shown: the lines that appeared since they were last looked at.
     """
 
-    def __init__(self, case: "MeetingTests", uid: str, kind: str, binary: bool = False) -> None:
+    def __init__(self, case: "MeetingCase", uid: str, kind: str, binary: bool = False) -> None:
         self._case = case
         connecting = connect(
             "http://127.0.0.1:7000", uid, type=kind, binary=binary, reactor=case.reactor
@@ -54,7 +57,11 @@ class Person:
         return self.shown
 
 
-class MeetingTests(SynchronousTestCase):
+class MeetingCase(SynchronousTestCase):
+    """
+    The real server with the demo, in memory.
+    """
+
     def setUp(self) -> None:
         self.reactor = LoopbackUdpReactor()
         self.server = Server(self.reactor)
@@ -74,6 +81,8 @@ class MeetingTests(SynchronousTestCase):
         assert stopping is not None
         self.successResultOf(stopping)
 
+
+class MeetingTests(MeetingCase):
     def test_rooms(self) -> None:
         """Two meet in a room, talk, share a property and part; each step is shown to both."""
         for kinds in (("TCP", "UDP"), ("UDP", "WS"), ("WS", "TCP")):
@@ -186,3 +195,48 @@ class NewsTests(SynchronousTestCase):
         self.assertIsNone(show_news(Push(1, 103, b"x")))
         self.assertIsNone(show_news(Push(1, 99, b"")))
         self.assertIsNone(show_news(Push(2, 103, encode_value({"from": "a", "message": b""}))))
+
+
+class DocumentsTests(MeetingCase):
+    """
+    The terminals that the documents show.
+    """
+
+    def play(self, document: str) -> None:
+        """
+        Type what alice and bob type there, each line when all above it have appeared.
+        """
+        scripts = {
+            block.info.split()[1]: block.text.splitlines()
+            for block in blocks(ROOT / document)
+            if block.info.startswith("terminal ")
+        }
+        people = {uid: Person(self, uid, kind) for uid, kind in (("alice", "TCP"), ("bob", "UDP"))}
+        shown: dict[str, list[str]] = {"alice": [], "bob": []}
+        self.assertEqual(set(scripts), set(people))
+        for _ in range(50):
+            for uid, person in people.items():
+                script = scripts[uid]
+                shown[uid] += person.shown
+                while script and not script[0].startswith("> ") and shown[uid]:
+                    expected, found = script.pop(0), shown[uid].pop(0)
+                    self.assertTrue(matches(expected, found), f"{uid}: {found!r}, not {expected!r}")
+                if script and script[0].startswith("> "):
+                    self.assertEqual(shown[uid], [], f"{uid} sees more than {document} says")
+                    shown[uid] += person.types(script.pop(0)[2:])
+        self.assertEqual(scripts, {"alice": [], "bob": []})
+        self.assertEqual(shown, {"alice": [], "bob": []})
+
+    def test_readme(self) -> None:
+        """What the README shows is what appears."""
+        self.play("README.md")
+
+    def test_tutorial(self) -> None:
+        """So does what the tutorial shows, with its application."""
+        (block,) = (
+            each for each in blocks(ROOT / "docs" / "tutorial.md") if each.file == "chat/rooms.py"
+        )
+        names: dict[str, Callable[[Room, dict[str, object], object], None]] = {}
+        exec(block.text.replace("from chat import commands\n", ""), names)
+        self.server.rooms.on_property_update(names["changed"])
+        self.play("docs/tutorial.md")
