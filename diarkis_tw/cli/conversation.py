@@ -10,7 +10,14 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from diarkis_tw.cli.message_text import parse_command, show_error, show_push, show_response
+from diarkis_tw.cli import meeting
+from diarkis_tw.cli.message_text import (
+    parse_command,
+    printable,
+    show_error,
+    show_push,
+    show_response,
+)
 from diarkis_tw.client import (
     Client,
     CloseCode,
@@ -25,11 +32,12 @@ from diarkis_tw.client import (
 )
 from diarkis_tw.units import Seconds
 
-HELP: Final = """\
+HELP: Final = f"""\
 VER CMD [PAYLOAD]   send a command, such as: 2 10 hello
-                    PAYLOAD is text, hex:00ff or json:{"a": 1} (a value: sent as
+                    PAYLOAD is text, hex:00ff or json:{{"a": 1}} (a value: sent as
                     MessagePack, over ws as JSON, where json: may be left out)
 u VER CMD [PAYLOAD] the same unreliably: over UDP it may be lost, and its response too
+{meeting.HELP}
 ping                measure the round trip
 help                this
 quit                leave; so do ^D and ^C"""
@@ -150,7 +158,7 @@ class Conversation:
         self._out = out
         self._note = note
         self._speaks_json = speaks_json
-        client.on_any_push(lambda push: out(show_push(push)))
+        client.on_any_push(lambda push: out(meeting.show_news(push) or show_push(push)))
         client.on_response(lambda response: out(show_response(response)))
         client.on_reconnecting(lambda: note("connection lost, reconnecting ..."))
         client.on_reconnected(lambda: note("reconnected"))
@@ -193,6 +201,10 @@ class Conversation:
                 case ["ping" | "rtt"]:
                     await self._client.ping(self._within)
                     self._note(f"round trip {self._round_trip()}")
+                case ["room" | "dm", *_] if reliable:
+                    shown = await meeting.carry_out(self._client, text, self._speaks_json)
+                    if shown is not None:
+                        self._out(shown)
                 case [ver, cmd, *payload]:
                     typed = payload[0] if payload else ""
                     parsed = parse_command(ver, cmd, typed, self._speaks_json)
@@ -200,6 +212,9 @@ class Conversation:
                 case _:
                     raise LocalProtocolError(f"what is {text!r}? Type help for help")
         except Disconnected:
+            return False
+        except ResponseError as error:
+            self._note(f"refused: {printable(error.message)} (code {error.code})")
             return False
         except DiarkisError as error:
             self._note(str(error))

@@ -106,11 +106,27 @@ def show_payload(payload: Payload) -> str:
     if quoted is not None:
         return quoted
     try:
-        value = value_of(payload)
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_other)
-        return _printable(text)
+        return _as_json(value_of(payload))
     except (RemoteProtocolError, TypeError, ValueError, RecursionError):
         return "hex:" + payload.hex() if isinstance(payload, bytes) else quote(str(payload))
+
+
+def show_value(value: object) -> str:
+    """
+    Write what a value has in it, as JSON.
+
+    @param value: of a payload.
+    @return: one line.
+    """
+    try:
+        return _as_json(value)
+    except (TypeError, ValueError, RecursionError):
+        return "(cannot be shown)"
+
+
+def _as_json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_other)
+    return printable(text)
 
 
 def _as_text(payload: bytes) -> str | None:
@@ -130,10 +146,16 @@ def quote(text: str) -> str:
     @param text: any text.
     @return: one line.
     """
-    return _printable(json.dumps(text, ensure_ascii=False))
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """
+    Write a text without quotes, with what cannot be printed escaped as in JSON.
+
+    @param text: any text.
+    @return: one line.
+    """
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 

@@ -38,12 +38,14 @@ from typing import Final
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from diarkis_tw.client.dm import DirectMessageClient
 from diarkis_tw.client.endpoint import Endpoint
 from diarkis_tw.client.keep_alive import KeepAlive, pushed_state
 from diarkis_tw.client.listening import Listening
 from diarkis_tw.client.move import moved_endpoint
 from diarkis_tw.client.reconnect import RECONNECTING, Backoff
 from diarkis_tw.client.requests import PendingRequests
+from diarkis_tw.client.room import RoomClient
 from diarkis_tw.client.transport import Transport
 from diarkis_tw.client.waiting import WaitingMessages
 from diarkis_tw.constants import Builtin, CloseCode, NodeState, ServerType, Status
@@ -82,6 +84,8 @@ class Client(Listening):
 
     @ivar uid: the user's id.
     @ivar endpoint: where it connects to; another one once the server has moved it.
+    @ivar room: rooms, and what their members do.
+    @ivar dm: direct messages.
     """
 
     def __init__(
@@ -106,6 +110,8 @@ class Client(Listening):
         super().__init__()
         self.uid = uid
         self.endpoint = endpoint
+        self.room = RoomClient(self)
+        self.dm = DirectMessageClient(self)
         self._clock = clock
         self._make_transport = make_transport
         self._reconnect_for = reconnect_for

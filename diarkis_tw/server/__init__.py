@@ -25,6 +25,7 @@ from diarkis_tw.modules.debug import Respond, UserDataDump
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
 from diarkis_tw.modules.notify import NotificationHandler
+from diarkis_tw.modules.room.room import Room
 from diarkis_tw.server.server import Server
 from diarkis_tw.wire.value import decode_value, encode_value
 
@@ -48,6 +49,7 @@ __all__ = [
     "Request",
     "Respond",
     "Response",
+    "Room",
     "Server",
     "ServerType",
     "StartError",

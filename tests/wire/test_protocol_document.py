@@ -231,7 +231,8 @@ class TableTests(SynchronousTestCase):
             [(int(status), status.name) for status in Status],
         )
         for code in ErrorCode:
-            self.assertIn(f"{int(code)} ({code.name.lower().replace('_', ' ')}", text)
+            if not 2000 <= code <= 5000:  # those of the modules
+                self.assertIn(f"{int(code)} ({code.name.lower().replace('_', ' ')}", text)
 
     def test_commandsDiffer(self) -> None:
         """
