@@ -5,6 +5,7 @@ The JavaScript client in Node.
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
@@ -30,12 +31,17 @@ def node() -> list[str]:
 
 class NodeTests(WebCase):
     """
-    L{WEB}C{/echo.mjs} on the command line.
+    C{examples/web} on the command line.
     """
 
-    def run_echo(self, url: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def run_script(
+        self, url: str, script: Path = WEB / "echo.mjs", **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """
+        Run a script to its end.
+        """
         return subprocess.run(
-            [*node(), WEB / "echo.mjs", url, UID],
+            [*node(), script, url, UID],
             env=self.environ | environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -49,7 +55,7 @@ class NodeTests(WebCase):
         It logs in, proves to be the user, and talks in values and bytes.
         """
         node()
-        done = self.run_echo(self.serve())
+        done = self.run_script(self.serve())
         self.assertEqual((done.stdout, done.returncode), (ALL_WELL, 0), done.stderr)
         self.assertStops(self.server)
 
@@ -59,9 +65,22 @@ class NodeTests(WebCase):
         """
         node()
         url = self.serve(tls=True)
-        done = self.run_echo(url, NODE_EXTRA_CA_CERTS=str(self.ca))
+        done = self.run_script(url, NODE_EXTRA_CA_CERTS=str(self.ca))
         self.assertEqual((done.stdout, done.returncode), (ALL_WELL, 0), done.stderr)
-        self.assertNotEqual(self.run_echo(url).returncode, 0)
+        self.assertNotEqual(self.run_script(url).returncode, 0)
+
+    def test_comesBack(self) -> None:
+        """
+        The endpoint of a connection takes its user to a second one; bytes of any length arrive.
+        """
+        node()
+        script = Path(__file__).with_name("comes_back.mjs")
+        done = self.run_script(self.serve(), script)
+        expected = (
+            "{ code: 4006, reason: 'REPLACED' } { n: 1 }\nnot connected\n"
+            "1 1 true\n2 2 true\n5000 5000 true\npush { n: 2 }\ntrue\n"
+        )
+        self.assertEqual((done.stdout, done.returncode), (expected, 0), done.stderr)
 
     def test_refused(self) -> None:
         """
@@ -69,6 +88,6 @@ class NodeTests(WebCase):
         """
         node()
         self.environ["DIARKIS_CLIENT_KEY"] = "swordfish"
-        done = self.run_echo(self.serve())
+        done = self.run_script(self.serve())
         self.assertEqual(done.returncode, 1)
         self.assertIn("ClientKey", done.stderr)
