@@ -170,19 +170,20 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
     allowedOriginsPatterns = (re.compile(""),)
     allowNullOrigin = True
 
+    # What most clients never change takes no room in each of them.
+    _server: WsServer
     _speech: Speech
+    _message: bytes | None = None
+    _size = 0
+    _fragments = 0
+    _control_frames = 0
+    _control_since: Seconds = 0.0
 
     def __init__(self, server: WsServer, host: str, address: str) -> None:
         WebSocketServerProtocol.__init__(self)
         super().__init__(server, host, address)
-        self._ws_server = server
         self.message_limit = STRANGER_BYTES
-        self._message: bytes | None = None
         self._parts: list[bytes] = []
-        self._size = 0
-        self._fragments = 0
-        self._control_frames = 0
-        self._control_since: Seconds = 0.0
 
     # Twisted's side
 
@@ -229,16 +230,16 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
     # Opening handshake
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
-        allowed = self._ws_server.allowed_origins
+        allowed = self._server.allowed_origins
         if allowed and request.origin and request.origin.lower() not in allowed:
             raise ConnectionDeny(ConnectionDeny.FORBIDDEN, "origin")
         for name in request.protocols:
             if name in SPEECHES:
-                self._speech = SPEECHES[name](self._ws_server, self)
+                self._speech = SPEECHES[name](self._server, self)
                 return cast(str, name)
         if request.protocols:
             raise ConnectionDeny(ConnectionDeny.BAD_REQUEST, "subprotocol")
-        self._speech = JsonSpeech(self._ws_server, self)
+        self._speech = JsonSpeech(self._server, self)
         return None
 
     def failHandshake(
@@ -248,7 +249,9 @@ class WsConnection(StreamConnection, WebSocketServerProtocol):  # type: ignore[m
         self._end(_http_refusal(code, responseHeaders or ()), None)
 
     def _onOpen(self) -> None:
-        # Nobody looks at these again, and they are most of a connection's memory.
+        # Nobody looks at these again, and they are much of a connection's memory.
+        self.send_queue = ()  # type: ignore[assignment]  # a deque has 600 bytes
+        self.utf8validator = None  # type: ignore[assignment]
         self.http_headers = {}
         self.http_request_params = {}
         self.http_request_data = b""
