@@ -11,7 +11,7 @@ SETUP = @command -v $(PYTHON) >/dev/null || \
 
 MAKEFLAGS += --no-print-directory
 .PHONY: help run test bench soak lint format types contracts docs wheel-check clean \
-	setup setup-test setup-dev
+	setup setup-test setup-dev setup-browser
 
 help:
 	@echo "make run          set up, then start the server with its demo on loopback"
@@ -34,11 +34,15 @@ setup-test:
 setup-dev:
 	$(SETUP) test dev
 
+# Chromium, by apt-get as root; anywhere else the tests of web pages need one that is there.
+setup-browser:
+	@$(PYTHON) .ci/setup_browser.py
+
 run: setup
 	@exec $(BIN)/diarkis-tw run $(ARGS)
 
 # Both runners always run; pytest's closing line comes last.
-test: setup-test
+test: setup-test setup-browser
 	@status=0; \
 	$(BIN)/trial --temp-directory=build/trial tests || { status=1; echo "trial FAILED"; }; \
 	$(BIN)/pytest -q || status=1; \

@@ -8,20 +8,30 @@ How it is measured: L{bench.contest}.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
-from bench import idle, keep_alive, notification, tcp, udp
+from bench import idle, keep_alive, notification, tcp, udp, ws
 from bench.contest import Contestant, contest, report, report_unclean
 from bench.figures import machine
 from bench.process import ServerProcess, cores, game_server, pinned
 from diarkis_tw.config.fields import CONNECTION_TTL_DEFAULT
 
-PARTS: Final = {"tcp": tcp.contestants, "udp": udp.contestants}
+Entrants: TypeAlias = Callable[[ServerProcess, ServerProcess, int], Sequence[Contestant]]
+"""Connects clients, so many to each, to floor and server."""
 
+PARTS: Final[dict[str, Sequence[Entrants]]] = {
+    "tcp": (tcp.contestants,),
+    "udp": (udp.contestants,),
+    "ws": (ws.texts, ws.records),
+}
+"""Contests by transport, each between a floor and what is built on it."""
+
+NOTIFIED: Final = ("tcp", "udp")
+"""Transports whose users get notifications."""
 
 NOTIFICATIONS: Final = 3
 """How often one is sent to all."""
@@ -37,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=6, help="of all servers in turn")
     parser.add_argument("--rate", type=int, default=5000, help="of the second part; 0 = without")
     parser.add_argument(
-        "--idle", type=int, help="users for memory; 0 = without (default 2000 on TCP, 10000 on UDP)"
+        "--idle", type=int, help="users for memory; 0 = without (default 2000, on UDP 10000)"
     )
     parser.add_argument(
         "--keep-alive", type=int, default=5000, help="UDP users who keep alive; 0 = without"
@@ -70,11 +80,12 @@ def run(options: argparse.Namespace) -> None:
         for part in PARTS:
             if options.only in (None, part):
                 print(f"\n{part.upper()}", flush=True)
-                _echoes(part, folder, core, options)
+                for entrants in PARTS[part]:
+                    _echoes(entrants, folder, core, options)
                 _memory(part, folder, core, options.idle)
-        if options.keep_alive and options.only != "tcp":
+        if options.keep_alive and options.only in (None, "udp"):
             _keep_alives(folder, core, options.keep_alive, options.interval)
-        for part in PARTS:
+        for part in NOTIFIED:
             if options.notified and options.only in (None, part):
                 notification.measure(
                     folder, core, part, options.notified, NOTIFICATIONS, options.interval
@@ -82,11 +93,13 @@ def run(options: argparse.Namespace) -> None:
     print(f"\n{time.monotonic() - begin:.0f} s in all", flush=True)
 
 
-def _echoes(part: str, folder: Path, core: int | None, options: argparse.Namespace) -> None:
+def _echoes(
+    entrants: Entrants, folder: Path, core: int | None, options: argparse.Namespace
+) -> None:
     with ExitStack() as stack:
         floor = stack.enter_context(_floor(folder, core))
         server = stack.enter_context(game_server(folder, "server", core))
-        contestants: Sequence[Contestant] = PARTS[part](floor, server, options.clients)
+        contestants = entrants(floor, server, options.clients)
         for contestant in contestants:
             stack.callback(contestant.load.close)
         closed, paced = contest(contestants, options.rounds, options.seconds, options.rate)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import (
@@ -46,16 +47,36 @@ class DatagramEcho(DatagramProtocol):
         cast(IUDPTransport, self.transport).write(datagram, addr)
 
 
+class MessageEcho(WebSocketServerProtocol):
+    """
+    Sends each message back.
+    """
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.sendMessage(payload, isBinary)
+
+
+def autobahn() -> WebSocketServerFactory:
+    """
+    Make a factory of L{MessageEcho}s, with Autobahn's options as they are.
+    """
+    factory = WebSocketServerFactory()
+    factory.protocol = MessageEcho
+    factory.noisy = False
+    return factory
+
+
 def main() -> None:
     """
-    Listen on a free TCP and a free UDP port of loopback until SIGTERM.
+    Listen on free ports of loopback until SIGTERM.
     """
     factory = ServerFactory()
     factory.protocol = Echo
     factory.noisy = False
     stream = cast(IReactorTCP, reactor).listenTCP(0, factory, 512, "127.0.0.1")
     datagrams = cast(IReactorUDP, reactor).listenUDP(0, DatagramEcho(), "127.0.0.1", 8192)
-    serve({"TCP": stream, "UDP": datagrams})
+    messages = cast(IReactorTCP, reactor).listenTCP(0, autobahn(), 512, "127.0.0.1")
+    serve({"TCP": stream, "UDP": datagrams, "WS": messages})
 
 
 def serve(ports: Mapping[str, IListeningPort]) -> None:

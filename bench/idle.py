@@ -11,9 +11,10 @@ from bench.datagrams import shake_hands as shake_hands_udp
 from bench.endpoint import EndpointApi
 from bench.process import ServerProcess
 from bench.session import Session, shake_hands
+from bench.web_socket import enter_json
 from diarkis_tw.wire.cipher import AeadCache
 
-DEFAULT: Final = {"tcp": 2_000, "udp": 10_000}
+DEFAULT: Final = {"tcp": 2_000, "udp": 10_000, "ws": 2_000}
 """Users by transport."""
 
 SPARE_FILES: Final = 200
@@ -33,7 +34,7 @@ def bytes_per_user(part: str, server: ServerProcess, count: int) -> float:
     @param count: users that are counted.
     """
     first = count // FIRST
-    if part == "tcp":
+    if part != "udp":
         allow_open_files(count + first)
     before = 0
     with server, ExitStack() as stack:
@@ -47,6 +48,8 @@ def bytes_per_user(part: str, server: ServerProcess, count: int) -> float:
             endpoint = api.log_in(part.upper(), f"idle{number}")
             if part == "udp":
                 shake_hands_udp(endpoint, asker(wire), ciphers)
+            elif part == "ws":
+                stack.enter_context(enter_json(endpoint))
             else:
                 session = Session(endpoint.keys, b"", ciphers)
                 stack.enter_context(shake_hands(session, (endpoint.host, endpoint.port)))

@@ -8,13 +8,19 @@ from collections.abc import Callable
 from cProfile import Profile
 from functools import partial
 from pstats import Stats
-from typing import Protocol
+from typing import Final, Protocol
 
 from bench.figures import machine, spread
 from bench.micro_dispatch import DispatchServers
 from bench.micro_tcp import EchoServer, open_and_seal
 from bench.micro_udp import UdpEchoServer
+from bench.micro_ws import BareServer, GameServer
 from bench.session import PAYLOAD_SIZE
+
+PARTS: Final = ("tcp", "udp", "ws")
+
+RECEIVERS: Final = 100
+"""Who get the same push."""
 
 
 class Echoes(Protocol):
@@ -34,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """
     Describe this benchmark's options.
     """
-    parser.add_argument("--only", choices=("tcp", "udp"), help="one transport alone")
+    parser.add_argument("--only", choices=PARTS, help="one transport alone")
     parser.add_argument("--count", type=int, default=200, help="echoes of each user a round")
     parser.add_argument("--clients", type=int, default=50, help="users, in turn")
     parser.add_argument("--rounds", type=int, default=20)
@@ -51,26 +57,43 @@ def run(options: argparse.Namespace) -> None:
         f"one echo of {PAYLOAD_SIZE} bytes, CPU us; median (least-greatest) of "
         f"{options.rounds} rounds of {total}"
     )
-    if options.only != "udp":
-        _measure("TCP, dataReceived to transport.write", EchoServer(options.clients), options)
-        if not options.profile:
-            _measure_dispatch(options)
-    if options.only != "tcp":
-        for name, clients, reliable in (
-            ("UDP unreliable, doRead to sendto", options.clients, False),
-            ("UDP unreliable, alone in its turn", 1, False),
-            ("UDP reliable", options.clients, True),
-            ("UDP reliable, alone in its turn", 1, True),
-        ):
-            _measure(name, UdpEchoServer(clients, reliable), options)
-    if options.profile:
-        return
-    _line("AES-GCM alone, opening and sealing", options.rounds, lambda: open_and_seal(total))
-    if options.only != "tcp":
-        print("hostile datagrams, CPU us each")
+    for part, measure in (("tcp", _tcp), ("udp", _udp), ("ws", _ws)):
+        if options.only in (None, part):
+            measure(options)
+    if not options.profile:
+        _line("AES-GCM alone, opening and sealing", options.rounds, lambda: open_and_seal(total))
+
+
+def _tcp(options: argparse.Namespace) -> None:
+    _measure("TCP, dataReceived to transport.write", EchoServer(options.clients), options)
+    if not options.profile:
+        _measure_dispatch(options)
+
+
+def _udp(options: argparse.Namespace) -> None:
+    for name, clients, reliable in (
+        ("UDP unreliable, doRead to sendto", options.clients, False),
+        ("UDP unreliable, alone in its turn", 1, False),
+        ("UDP reliable", options.clients, True),
+        ("UDP reliable, alone in its turn", 1, True),
+    ):
+        _measure(name, UdpEchoServer(clients, reliable), options)
+    if not options.profile:
+        print("  hostile datagrams, each")
         server = UdpEchoServer(1, False)
         for name, datagram in server.hostile().items():
             _line(name, options.rounds, partial(server.cost, datagram, options.count))
+
+
+def _ws(options: argparse.Namespace) -> None:
+    for name, binary in (("JSON", False), ("binary", True)):
+        _measure(f"WebSocket {name}", GameServer(options.clients, binary), options)
+        _measure("    bare Autobahn", BareServer(options.clients, binary), options)
+    if not options.profile:
+        print(f"  one JSON push to {RECEIVERS}, for each of them")
+        server = GameServer(RECEIVERS, False)
+        for name, once in (("encoded once", True), ("encoded for each", False)):
+            _line(name, options.rounds, partial(server.pushes, options.count, once))
 
 
 def _measure(name: str, server: Echoes, options: argparse.Namespace) -> None:

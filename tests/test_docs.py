@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.browser.case import WEB
+from tests.browser.test_node import node
 from tests.markdown import ROOT, Block, DocumentRun, blocks, matches
 
 
@@ -66,6 +68,17 @@ class DocumentTests(SynchronousTestCase):
         The blocks on the connector do what it says.
         """
         self.run_document("docs/connector.md")
+
+    def test_browser(self) -> None:
+        """
+        The blocks on browsers work in Node beside the client that they name.
+        """
+        node()
+        folder = Path(self.mktemp())
+        run = DocumentRun(folder)
+        shutil.copy(WEB / "diarkis.mjs", folder)
+        run.run(ROOT / "docs/browser.md")
+        self.assertEqual(run.ran, 7)
 
     def test_links(self) -> None:
         """

@@ -348,13 +348,24 @@ class StreamTransport(ABC):
         for gone in waiting:
             gone.callback(None)
 
+    def tls_fault(self, reason: Failure) -> str | None:
+        """
+        Say what is wrong with the server's TLS, if that is why the socket is gone. Of
+        an OPEN connection it is not: such a server was right once, and the connection
+        counts as lost.
+
+        @param reason: of C{connectionLost}.
+        @return: a sentence.
+        """
+        return None if self._state is _State.OPEN else tls_fault(reason.value)
+
     def socket_lost(self, reason: Failure) -> None:
         """
         The socket is gone, and nobody has said why before.
 
         @param reason: of C{connectionLost}.
         """
-        fault = tls_fault(reason.value)
+        fault = self.tls_fault(reason)
         if fault is not None:
             # Trying again would not mend it.
             self.lost(CloseCode.PROTOCOL, fault)

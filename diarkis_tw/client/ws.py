@@ -31,7 +31,7 @@ from diarkis_tw.client.stream import (
     Heard,
     StreamTransport,
 )
-from diarkis_tw.client.tls import ClientTls, tls_fault
+from diarkis_tw.client.tls import ClientTls
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.errors import RemoteProtocolError
 from diarkis_tw.net.stream_transport import StreamTransport as Wire
@@ -139,7 +139,7 @@ class _Protocol(WebSocketClientProtocol):
         self._wire.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._fault = tls_fault(reason.value)
+        self._fault = self._owner.tls_fault(reason)
         super().connectionLost(reason)
 
     # What Autobahn tells

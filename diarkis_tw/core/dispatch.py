@@ -118,11 +118,11 @@ class Dispatcher:
         body = request.body
         steps = self._registry.ws_chain(request.ver, request.cmd)
         if steps is not None:
-            if not isinstance(body, Mapping):
+            if isinstance(body, bytes):
                 request.body = {BYTES_KEY: b64encode(body).decode("ascii")} if body else {}
             return steps
         steps = self._registry.chain(request.ver, request.cmd)
-        if steps is not None and isinstance(body, Mapping):
+        if steps is not None and not isinstance(body, bytes):
             request.body = encode_value(body)
         return steps
 
@@ -142,7 +142,7 @@ class Dispatcher:
                 else:
                     result = step.call(ver, cmd, body, user)
                 if result is not None:
-                    if type(result) is bytes:
+                    if type(result) is bytes or type(result) is dict:  # ABCs take their time
                         self._answer(user, request, result, OK)
                     elif (work := as_deferred(result)) is None:
                         self._answer(user, request, _body(result), OK)

@@ -89,9 +89,12 @@ class StreamConnection(Protocol):
 
     type: ServerType
     nonce = NO_NONCE
+    full_since: Seconds | None = None
     _socket: StreamTransport
     _user: User
     _inbox: Inbox
+    _held_by_user = False
+    _waiting: deque[bytes] | None = None
 
     def __init__(self, server: StreamServer, host: str, address: str) -> None:
         self._server = server
@@ -103,13 +106,10 @@ class StreamConnection(Protocol):
         self.deadline: Seconds = server.clock.seconds() + HANDSHAKE_TIME
         self.phase = HELLO
         self.queued = 0
-        self.full_since: Seconds | None = None
         self._reading = True
         self._gathered: GatheredTransport | None = None
         self._prompt = False
-        self._held_by_user = False
         self._stuffed = False
-        self._waiting: deque[bytes] = deque()
         self._keys: tuple[bytes, ...] = ()
 
     # What subclasses do
@@ -294,6 +294,8 @@ class StreamConnection(Protocol):
         @param is_answer: the first one to a command that came alone goes out now.
         """
         if self._stuffed:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(record)
             self.queued += len(record)
             if self.queued > HOLD_BYTES:

@@ -40,6 +40,7 @@ class BinarySpeech:
     """
 
     is_binary = True
+    first_byte = FRAME_BINARY
 
     __slots__ = ("_connection", "_opener", "_received", "_sealer", "_sent", "_server")
 

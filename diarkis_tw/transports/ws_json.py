@@ -36,6 +36,7 @@ class JsonSpeech:
     """
 
     is_binary = False
+    first_byte = FRAME_TEXT
 
     __slots__ = ("_connection", "_nonce", "_server")
 

@@ -87,7 +87,7 @@ def body_to_json(body: Payload) -> object:
     """
     if isinstance(body, bytes):
         return {BYTES_KEY: body}
-    if isinstance(body, Mapping):
+    if type(body) is dict or isinstance(body, Mapping):  # an ABC takes its time
         if len(body) == 1 and BYTES_KEY in body and isinstance(body[BYTES_KEY], str):
             _require_base64(body[BYTES_KEY])
         return body

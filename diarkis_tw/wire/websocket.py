@@ -46,6 +46,15 @@ CLOSE_REASON_MAX_BYTES: Final = 123
 _STATUS_BASE: Final = 4000
 """RFC 6455, 7.4.2: the first number for private use."""
 
+_MASKED: Final = 0x80
+_MASK_SIZE: Final = 4
+_MEDIUM_SIZE: Final = 126
+"""RFC 6455, 5.2: from here on a length takes two bytes more, and this in the first."""
+
+_MEDIUM_MASKED: Final = _MASKED | _MEDIUM_SIZE
+_SHORT_HEADER_SIZE: Final = 2 + _MASK_SIZE
+_MEDIUM_HEADER_SIZE: Final = 4 + _MASK_SIZE
+
 _MEDIUM: Final = Struct(">BBH").pack
 _LONG: Final = Struct(">BBQ").pack
 _STATUS: Final = Struct(">H").pack
@@ -118,6 +127,32 @@ def server_frame(first: int, payload: bytes) -> bytes:
     if size <= 0xFFFF:
         return _MEDIUM(first, 126, size) + payload
     return _LONG(first, 127, size) + payload
+
+
+def whole_message(data: bytes, first: int, limit: int) -> bytes | None:
+    """
+    Read a client's message if C{data} is nothing but that, in one frame: the way in
+    which nearly all of them come. Whatever else C{data} is, right or wrong, needs
+    somebody who knows the whole of RFC 6455.
+
+    @param data: as received, all of it.
+    @param first: the first byte that it must have, FRAME_TEXT or FRAME_BINARY.
+    @param limit: greatest legal length of the message, in bytes.
+    @return: the message, unmasked; a text may still be no UTF-8.
+    """
+    size = len(data) - _SHORT_HEADER_SIZE
+    if size >= _MEDIUM_SIZE:
+        size = len(data) - _MEDIUM_HEADER_SIZE
+        legal = size >= _MEDIUM_SIZE and data[1] == _MEDIUM_MASKED
+        legal = legal and int.from_bytes(data[2:4]) == size
+    else:
+        legal = size >= 0 and data[1] == _MASKED | size
+    if not legal or data[0] != first or size > limit:
+        return None
+    start = len(data) - size
+    mask = data[start - _MASK_SIZE : start] * (size // _MASK_SIZE + 1)
+    masked = int.from_bytes(data[start:], "little") ^ int.from_bytes(mask[:size], "little")
+    return masked.to_bytes(size, "little")
 
 
 def close_frame(status: int | None, reason: str = "") -> bytes:

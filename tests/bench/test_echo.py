@@ -38,18 +38,19 @@ class EchoTests(SynchronousTestCase):
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
         )
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-        for part in (
-            "Closed loop: 2 clients",
-            "Fixed rate: 200",
-            "KiB resident per user",
-            "sent to all",
+        for part, count in (
+            ("Closed loop: 2 clients", 4),
+            ("Fixed rate: 200", 4),
+            ("KiB resident per user", 3),
+            ("sent to all", 2),
         ):
-            self.assertEqual(ended.stdout.count(part), 2, part)
+            self.assertEqual(ended.stdout.count(part), count, part)
         above = [line.split()[-1] for line in ended.stdout.splitlines() if line[:5] == "above"]
-        self.assertEqual(above, 2 * ["diarkis_tw"] + 2 * ["unreliable", "reliable"])
+        names = ["diarkis_tw"], ["unreliable", "reliable"], ["json"], ["binary"]
+        self.assertEqual(above, [name for part in names for name in 2 * part])
         self.assertIn("100.0 % answered", ended.stdout)
 
 
@@ -74,7 +75,7 @@ class ServerProcessTests(SynchronousTestCase):
         The floor listens, has used CPU and memory, and is gone afterwards.
         """
         with ServerProcess(["-m", "bench.floor"], self.folder(), "floor", None) as floor:
-            for transport in ("TCP", "UDP"):
+            for transport in ("TCP", "UDP", "WS"):
                 self.assertGreater(floor.addresses[transport]["port"], 0)
             self.assertGreater(floor.cpu_time(), 0)
             difference = floor.cpu_time() - sum(floor.user_and_system())

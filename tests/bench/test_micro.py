@@ -1,5 +1,5 @@
 """
-L{bench.micro_tcp} and L{bench.micro_udp}.
+L{bench.micro_tcp}, L{bench.micro_udp} and L{bench.micro_ws}.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -7,6 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.micro_dispatch import HANDLER_ADDED, NEXT_ADDED, DispatchServers
 from bench.micro_tcp import EchoServer, open_and_seal
 from bench.micro_udp import UdpEchoServer
+from bench.micro_ws import BareServer, GameServer
+from bench.web_socket import frame
+from bench.ws import VALUE
+from diarkis_tw.wire.json_message import encode_json_request
+from diarkis_tw.wire.websocket import FRAME_TEXT
 
 
 class MicroTests(SynchronousTestCase):
@@ -109,3 +114,44 @@ class UdpMicroTests(SynchronousTestCase):
             counts.append((udp.junk, udp.resets, forged))
         self.assertEqual(counts, [(3, 0, 0), (3, 0, 0), (3, 3, 0), (3, 3, 3)])
         server.echoes(2)
+
+
+class WsMicroTests(SynchronousTestCase):
+    """
+    The same over WebSocket.
+    """
+
+    def test_echoes(self) -> None:
+        """
+        Echoes of either subprotocol, and of bare Autobahn, take time and are answered
+        rightly, round after round.
+        """
+        for kind in (GameServer, BareServer):
+            for binary in (False, True):
+                server = kind(3, binary)
+                self.assertGreater(server.echoes(4), 0)
+                self.assertGreater(server.echoes(4), 0)
+
+    def test_wrongAnswer(self) -> None:
+        """
+        The answer to something else, or none, fails the run.
+        """
+        server = GameServer(1, False)
+        player = server.players[0]
+        player.receive(frame(FRAME_TEXT, encode_json_request(2, 10, 7, VALUE)))
+        self.assertRaises(RuntimeError, player.check, player.wire.take())
+        for server in (GameServer(1, True), BareServer(1, True)):
+            player = server.players[0]
+            player.receive(player.echo())
+            (answer,) = player.wire.take()
+            self.assertRaises(RuntimeError, player.check, [answer[:-1] + bytes((answer[-1] ^ 1,))])
+            player.receive = lambda request: None
+            self.assertRaises(RuntimeError, server.echoes, 1)
+
+    def test_pushes(self) -> None:
+        """
+        Each push reaches everybody.
+        """
+        server = GameServer(3, False)
+        for once in (True, False):
+            self.assertGreater(server.pushes(2, once), 0)

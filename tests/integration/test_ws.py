@@ -5,6 +5,7 @@ WebSocket clients with sockets and frames of their own against a server process.
 import json
 import signal
 import socket
+import ssl
 from collections.abc import Mapping
 
 from diarkis_tw.constants import CloseCode
@@ -45,12 +46,24 @@ class WsPlayer:
     """
 
     def __init__(
-        self, endpoint: Mapping[str, object], protocol: str = JSON_SUBPROTOCOL, **headers: str
+        self,
+        endpoint: Mapping[str, object],
+        protocol: str = JSON_SUBPROTOCOL,
+        *,
+        ca: str | None = None,
+        **headers: str,
     ) -> None:
+        """
+        @param endpoint: the endpoint API's answer.
+        @param ca: whom to trust if the server has TLS.
+        """
         names = ("sid", "encryptionKey", "encryptionIV", "encryptionMacKey")
         self.keys = SessionKeys.from_hex(*(str(endpoint[name]) for name in names))
         address = (str(endpoint["serverHost"]), int(str(endpoint["serverPort"])))
         self.socket = socket.create_connection(address, PATIENCE)
+        if endpoint["tls"]:
+            trusting = ssl.create_default_context(cafile=ca)
+            self.socket = trusting.wrap_socket(self.socket, server_hostname=address[0])
         self.send(upgrade(protocol, **headers))
         data = b""
         while b"\r\n\r\n" not in data:

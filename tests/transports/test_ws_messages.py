@@ -439,6 +439,29 @@ class FrameTests(WsCase):
         client.send(frame(TEXT, b"", fin=False), *[frame(CONTINUATION, b"", fin=False)] * FRAGMENTS)
         self.assertTold(client, CloseCode.PROTOCOL)
 
+    def test_looksLikeOne(self) -> None:
+        """
+        Bytes that look like a message, but belong to a frame that began before them, are
+        no message.
+        """
+        alike = frame(TEXT, ASK)
+        client = self.opened()
+        client.send(frame(PING, b"", length=len(alike), mask=bytes(4)))
+        client.send(alike)
+        self.assertEqual(client.frames, [(PONG, alike)])
+        client.send(frame(TEXT, b"", length=len(alike), mask=bytes(4)))
+        client.send(alike)
+        self.assertClosing(client, 1007)
+        client = self.opened()
+        client.send(frame(TEXT, b"", fin=False))
+        client.send(alike)
+        self.assertClosing(client, 1002)
+        client = self.opened()
+        client.send(b"\x81")
+        client.send(alike)
+        self.assertIsNotNone(client.closed_with())
+        self.assertEqual(self.echoed, [])
+
     def test_violations(self) -> None:
         """
         What RFC 6455 forbids is answered with 1002, and ends the session.

@@ -84,6 +84,19 @@ class PressureTests(WsCase):
         self.assertEqual(self.echoed, [b"abc"] * 3)
         self.assertTrue(self.client_.socket.reading)
 
+    def test_holdingBelowTls(self) -> None:
+        """
+        So are those that TLS hands on after it was told to stop.
+        """
+        self.stuff()
+        self.push(HOLD_BYTES // 4096 + 1)
+        for _ in range(3):
+            self.client_.connection.dataReceived(frame(TEXT, ASK))
+        self.assertEqual(self.echoed, [])
+        self.client_.socket.room = None
+        self.client_.turn()
+        self.assertEqual(self.echoed, [b"abc"] * 3)
+
     def test_heldInTheMiddleOfAChunk(self) -> None:
         """
         A command whose handler fills the queue is not run again when reading goes on,

@@ -1,0 +1,3 @@
+"""
+JavaScript clients, in a browser and in Node: C{examples/web}.
+"""
