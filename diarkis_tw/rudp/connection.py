@@ -112,7 +112,7 @@ class Connection:
         "_header_size",
         "_incoming",
         "_message_most",
-        "_open",
+        "_opener",
         "_outgoing",
         "_received",
         "_sent",
@@ -152,7 +152,7 @@ class Connection:
             ours, theirs = theirs, ours
             header += cid
         self._header_size = SERVER_HEADER_SIZE if is_client else CLIENT_HEADER_SIZE
-        self._open = opener.open
+        self._opener = opener
         self.round_trip = RoundTrip(limits.retry_interval, limits.ack_delay)
         if round_trip:
             self.round_trip.sample(round_trip)
@@ -213,7 +213,7 @@ class Connection:
             if not received.is_new(number):
                 self.replayed += 1
                 return False
-        packet = self._open(number, datagram[:size], datagram[size:])
+        packet = self._opener.open(number, datagram[:size], datagram[size:])
         if packet is None:
             self.forged += 1
             return False

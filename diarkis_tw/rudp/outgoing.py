@@ -38,8 +38,8 @@ QUEUE_BYTES: Final = 1024 * 1024
 FRAME_ROOM: Final = 72
 """Bytes of the MTU that are left for headers, tag and an ACK beside a full frame."""
 
-ACK_MOST: Final = ACK_SIZE + ACK_BYTES_MAX
-"""Bytes of the longest ACK."""
+LONE_MARGIN: Final = ACK_SIZE + ACK_BYTES_MAX + LENGTH_SIZE
+"""By how much a frame is smaller than the room of a packet that surely fits beside an ACK."""
 
 PATH_RESPONSES_MOST: Final = 4
 """Answers that wait for one flush; a peer that challenges more often gets fewer."""
@@ -58,7 +58,7 @@ class Outgoing:
     @ivar retransmit: frames that no packet in flight carries any more.
     @ivar active: channels with frames that were never sent, next in turn first.
     @ivar unreliable: MESSAGE frames.
-    @ivar lone_most: bytes of a frame that fits a packet beside any ACK.
+    @ivar room: bytes of frames in a packet.
     @ivar dropped: unreliable messages dropped at a full queue.
     @ivar full_since: since when messages are refused; L{None} once a reliable one
         was taken, or there is room again.
@@ -69,7 +69,6 @@ class Outgoing:
         "_channels",
         "_message_most",
         "_redundancy",
-        "_room",
         "_sent",
         "_unreliable_bytes",
         "_window",
@@ -77,10 +76,10 @@ class Outgoing:
         "control",
         "dropped",
         "full_since",
-        "lone_most",
         "ping",
         "retransmit",
         "retransmitted",
+        "room",
         "unreliable",
     )
 
@@ -91,7 +90,7 @@ class Outgoing:
         @param room: bytes of frames in a packet.
         @param message_most: bytes of a message in one frame, with its header.
         """
-        self._room = room
+        self.room = room
         self._message_most = message_most
         self._window = window
         self._redundancy = Redundancy() if redundancy else None
@@ -104,7 +103,6 @@ class Outgoing:
         self.control = b""
         self.ping = False
         self.retransmitted = 0
-        self.lone_most = room - ACK_MOST - LENGTH_SIZE
         self.dropped = 0
         self.full_since: int | None = None
 
@@ -272,7 +270,7 @@ class Outgoing:
         if loss and data and self._redundancy is not None:
             sent = self._sent
             if len(sent.packets) < IN_FLIGHT_MOST:
-                space = self._room - size - LENGTH_SIZE
+                space = self.room - size - LENGTH_SIZE
                 copy = self._redundancy.pick(loss, sent.saved, now, frames, space)
                 if copy is not None:
                     data.append(copy.encoded)
@@ -314,7 +312,7 @@ class Outgoing:
         for frame in self.retransmit:
             if not frame.acked:
                 size += len(frame.encoded) + LENGTH_SIZE
-                if size > self._room:
+                if size > self.room:
                     size -= len(frame.encoded) + LENGTH_SIZE
                     break
                 data.append(frame.encoded)
@@ -329,7 +327,7 @@ class Outgoing:
         count = 0
         for frame in self.unreliable:
             size += len(frame) + LENGTH_SIZE
-            if size > self._room:
+            if size > self.room:
                 size -= len(frame) + LENGTH_SIZE
                 break
             data.append(frame)
@@ -342,7 +340,7 @@ class Outgoing:
         active = self.active
         for _ in range(len(active)):
             channel = active.pop(0)
-            size = channel.take(frames, size, self._room)
+            size = channel.take(frames, size, self.room)
             if channel.has_unsent():
                 active.append(channel)
                 if channel.next_frame() is not None:

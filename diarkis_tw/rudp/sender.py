@@ -16,7 +16,7 @@ from typing import Final
 
 from diarkis_tw.rudp.congestion import Congestion
 from diarkis_tw.rudp.limits import Limits
-from diarkis_tw.rudp.outgoing import Outgoing
+from diarkis_tw.rudp.outgoing import LONE_MARGIN, Outgoing
 from diarkis_tw.rudp.received import ReceivedPackets
 from diarkis_tw.rudp.redundancy import LOSS_LEAST
 from diarkis_tw.rudp.rtt import RTO_MIN, RoundTrip
@@ -39,16 +39,15 @@ class Sender:
         "_congestion",
         "_expiries",
         "_header",
+        "_limits",
         "_outgoing",
-        "_patience",
         "_plaintext_min",
         "_probes",
         "_received",
         "_round_trip",
         "_rto_at",
-        "_seal",
+        "_sealer",
         "_sent",
-        "_soonest",
         "_unacked_since",
         "blocked_until",
         "last_number",
@@ -71,14 +70,13 @@ class Sender:
         """
         self._header = header
         self._plaintext_min = _CLIENT_PLAINTEXT_MIN if len(header) > 1 else 0
-        self._seal = sealer.seal
+        self._sealer = sealer
         self._outgoing = outgoing
         self._sent = sent
         self._received = received
         self._round_trip = round_trip
         self._congestion = congestion
-        self._patience = limits.max_retry * limits.retry_interval
-        self._soonest = min(RTO_MIN, limits.retry_interval)
+        self._limits = limits
         self._unacked_since = now
         self._probes = 0
         self._expiries = 0
@@ -146,7 +144,7 @@ class Sender:
         else:
             if unreliable or len(active) > 1 or loss > LOSS_LEAST:
                 return None
-            frame = active[0].lone(outgoing.lone_most)
+            frame = active[0].lone(outgoing.room - LONE_MARGIN)
             if frame is None:
                 return None
             if (
@@ -254,7 +252,7 @@ class Sender:
         missing = self._plaintext_min - len(plaintext)
         if missing > 0:
             plaintext = bytes(missing) + plaintext
-        return header + self._seal(number, header, plaintext)
+        return header + self._sealer.seal(number, header, plaintext)
 
     def _may_send(self, now: int) -> bool:
         """
@@ -307,8 +305,8 @@ class Sender:
 
     def may_be_due_before(self, at: int | None, now: int) -> bool:
         """
-        A quick look that mostly spares L{deadline}, after L{flush}: a time-out that is
-        set now or later does not expire within C{_soonest}.
+        A quick look that mostly spares L{deadline}, after L{flush}: a time-out never
+        expires before the shortest one is over.
 
         @param at: when the owner looks at the deadline anyway; L{None} = it does not.
         @return: False if L{deadline} is not earlier, or not by as much as matters.
@@ -319,7 +317,10 @@ class Sender:
         ack_at = self._received.ack_at
         if at is None:
             return bool(ack_at is not None or sent.packets or self._outgoing.retransmit)
-        return at > now + self._soonest or (ack_at is not None and ack_at < at)
+        soonest = self._limits.retry_interval
+        if soonest > RTO_MIN:
+            soonest = RTO_MIN
+        return at > now + soonest or (ack_at is not None and ack_at < at)
 
     def is_waiting(self) -> bool:
         """
@@ -334,7 +335,7 @@ class Sender:
         @param heard_at: when something authentic last came.
         """
         since = heard_at if heard_at > self._unacked_since else self._unacked_since
-        return since + self._patience
+        return since + self._limits.max_retry * self._limits.retry_interval
 
     def tick(self, now: int) -> None:
         """

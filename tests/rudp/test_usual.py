@@ -12,7 +12,7 @@ from diarkis_tw.constants import CloseCode
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, State
 from diarkis_tw.rudp.limits import Limits
-from diarkis_tw.wire.cipher import DATAGRAM_NUMBER_LIMIT
+from diarkis_tw.wire.cipher import DATAGRAM_NUMBER_LIMIT, Cipher
 from diarkis_tw.wire.frame import (
     ACK,
     MESSAGE,
@@ -62,8 +62,10 @@ def state(thing: Any, seen: dict[int, int] | None = None) -> Any:
     if isinstance(thing, dict):
         return {key: state(value, seen) for key, value in thing.items()}
     slots = [slot for kind in type(thing).__mro__ for slot in getattr(kind, "__slots__", ())]
-    if not slots or callable(thing):
-        return None if callable(thing) else thing
+    if isinstance(thing, Cipher):
+        return None
+    if not slots:
+        return thing
     if id(thing) in seen:
         return seen[id(thing)]
     seen[id(thing)] = len(seen)

@@ -77,9 +77,9 @@ class ReadingTests(UdpCase):
         self.arrive(alice, b"a1")
         self.arrive(bob, b"b1")
         self.socket.arrived.appendleft((bytes((HELLO_BYTE,)) + bytes(HELLO_SIZE - 1), "nowhere"))
-        self.end(bob).rudp._open = None
+        self.end(bob).rudp._opener = None
         self.port.doRead()
-        self.assertEqual(len(self.flushLoggedErrors(ValueError, TypeError)), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError, AttributeError)), 2)
         self.assertEqual(self.messages(alice), [[b"a1"]])
         self.assertEqual(self.messages(bob), [])
         self.assertNotIn(bob.cid, self.udp._connections)
