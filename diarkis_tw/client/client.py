@@ -17,7 +17,7 @@ Rules:
     others lead to CLOSED, as do CONNECTING's.
   - A request in flight survives a reconnect: it waits for its answer, which the
     server keeps, until its own time-out. What was in flight at the moment of the
-    loss may be lost or arrive twice.
+    loss, or sent before it was noticed, may be lost; nothing is sent twice.
   - While RECONNECTING reliable messages wait, a bounded number of them; unreliable
     ones are dropped.
   - A server may send the client elsewhere. That is a reconnect at another address;

@@ -47,8 +47,8 @@ class Inbox:
     @ivar turn: the step that has not finished; L{None} while none waits.
     @ivar blocked_since: when that step was left unfinished.
     @ivar full_since: when the queue became full.
-    @ivar tokens: of the command rate, with C{refilled_at} and C{over_since};
-        see L{diarkis_tw.core.rate}.
+    @ivar tokens: of the command rate, with C{refilled_at}, C{over_since} and
+        C{released_at}; see L{diarkis_tw.core.rate}.
     """
 
     __slots__ = (
@@ -61,6 +61,7 @@ class Inbox:
         "full_since",
         "over_since",
         "refilled_at",
+        "released_at",
         "running",
         "tokens",
         "turn",
@@ -80,6 +81,7 @@ class Inbox:
         self.tokens = dispatcher.limit.first_tokens()
         self.refilled_at: Seconds = dispatcher.clock.seconds()
         self.over_since: Seconds | None = None
+        self.released_at: Seconds = 0.0
         self.watched = False
 
     def receive(

@@ -8,8 +8,8 @@ Rules:
     one subtraction.
   - With no token left an unreliable command is dropped; a reliable one runs,
     and its connection then waits unread until there is a token again.
-  - A user whose bucket never filled up again for C{PATIENCE} seconds is
-    closed with RATE.
+  - A user who for C{PATIENCE} seconds never had a full bucket, nor C{RELIEF}
+    seconds without waiting, is closed with RATE.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ BURST: Final = 256
 
 PATIENCE: Final[Seconds] = 10.0
 """How long a user may press against the limit."""
+
+RELIEF: Final[Seconds] = 1.0
+"""How long a user who need not wait is taken to press no more: a client over UDP takes
+a part of it until it sends again what was not acknowledged."""
+
+WHOLE: Final = 1 - 1e-6
+"""What counts as a token: times are floats, and so is what is earned in them."""
 
 TICK: Final[Seconds] = 0.05
 """How often waiting users are looked at: 50 tokens of the default rate."""
@@ -88,14 +95,15 @@ class RateLimit:
             tokens = BURST
             inbox.over_since = None
         inbox.tokens = tokens
-        return tokens >= 1
+        return tokens >= WHOLE
 
     def wait(self, inbox: Inbox) -> None:
         """
         Release C{inbox} once it has a token.
         """
-        if inbox.over_since is None:
-            inbox.over_since = self._clock.seconds()
+        now = self._clock.seconds()
+        if inbox.over_since is None or now - inbox.released_at >= RELIEF:
+            inbox.over_since = now
         self._waiting[inbox] = None
         if not self._ticking.running:
             background("the command rate", self._ticking.start(TICK, now=False))
@@ -114,6 +122,7 @@ class RateLimit:
                 inbox.overrun(CloseCode.RATE)
             elif self.refill(inbox):
                 self._waiting.pop(inbox, None)
+                inbox.released_at = now
                 inbox.earned()
         if not self._waiting:
             self._ticking.stop()

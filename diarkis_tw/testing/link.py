@@ -53,6 +53,8 @@ class LoopbackTransport:
     @ivar connected: false once the protocol has been told of the end.
     @ivar disconnecting: L{loseConnection} was called.
     @ivar no_delay: what C{setTcpNoDelay} was last called with.
+    @ivar cut_in: a hook for tests: bytes that are still delivered to this end before
+        the link is cut, in the middle of whatever they belong to; L{None} = all.
     """
 
     log = Logger()
@@ -66,6 +68,7 @@ class LoopbackTransport:
         self.link = link
         self.protocol: IProtocol = Protocol()
         self.stalled = False
+        self.cut_in: int | None = None
         self.connected = True
         self.disconnecting = False
         self.no_delay = False
@@ -307,11 +310,18 @@ class LoopbackTransport:
         count = len(self._incoming)
         while count > 0 and self._can_read() and self._incoming:
             size = min(count, self.link.chunk_size)
+            if self.cut_in is not None:
+                size = min(size, self.cut_in)
+                self.cut_in -= size
             data = bytes(self._incoming[:size])
             del self._incoming[:size]
             count -= size
             moved = True
-            self._guarded(self.protocol.dataReceived, data)
+            if data:
+                self._guarded(self.protocol.dataReceived, data)
+            if self.cut_in == 0:
+                self.cut_in = None
+                self.link.cut()
         if self._can_read() and not self._incoming and self.other._half_closed:
             return self._reached_end() or moved
         return moved

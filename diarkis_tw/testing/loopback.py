@@ -17,7 +17,7 @@ Rules:
   - L{diarkis_tw.testing.link} says how bytes travel and how to disturb them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from twisted.internet.address import IPv4Address
@@ -228,6 +228,8 @@ class LoopbackReactor(MemoryReactorClock):
     @ivar attempts: connection attempts that the next turn decides.
     @ivar chunk_size: L{Link.chunk_size} of connections to come; 1 makes every
         protocol see its bytes one by one.
+    @ivar opened: called with each connection before a byte moves, to disturb it from
+        the beginning.
     """
 
     def __init__(self) -> None:
@@ -236,6 +238,7 @@ class LoopbackReactor(MemoryReactorClock):
         self.links: list[Link] = []
         self.attempts: list[LoopbackConnector] = []
         self.chunk_size = CHUNK_SIZE
+        self.opened: Callable[[Link], object] = lambda link: None
         self._next_port = _FIRST_PORT
 
     def free_port(self) -> int:
@@ -371,6 +374,7 @@ class LoopbackReactor(MemoryReactorClock):
             connector.failed(ConnectBindError())
             return
         self.links.append(link)
+        self.opened(link)
         if served is None:
             # Accepted and closed, which is how a factory refuses.
             link.server.end(ConnectionDone())

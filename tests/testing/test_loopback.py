@@ -273,6 +273,29 @@ class EndingTests(LoopbackCase):
         self.assertTrue(server.reason.check(ConnectionLost))
         self.assertEqual(server.data, b"")
 
+    def test_cut_in(self):
+        """A link can be cut after so many bytes of one direction, in the midst of a write."""
+        client, server, link = self.connected()
+        link.server.cut_in = 7
+        client.transport.write(b"12345")
+        server.transport.write(b"abc")
+        self.reactor.pump()
+        self.assertEqual((server.data, server.reason), (b"12345", None))
+        client.transport.write(b"67890")
+        self.reactor.pump()
+        self.assertEqual((server.data, client.data), (b"1234567", b"abc"))
+        self.assertTrue(client.reason.check(ConnectionLost))
+        self.assertTrue(server.reason.check(ConnectionLost))
+
+    def test_cut_before_anything(self):
+        """A link can be cut at its first byte, as soon as it is opened."""
+        self.reactor.opened = lambda link: setattr(link.server, "cut_in", 0)
+        client, server, _ = self.connected()
+        client.transport.write(b"never")
+        self.reactor.pump()
+        self.assertEqual(server.data, b"")
+        self.assertTrue(client.reason.check(ConnectionLost))
+
     def test_half_close(self):
         """After loseWriteConnection an end still reads; a peer as usual closes in answer."""
         client, server, _ = self.connected()
