@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from diarkis_tw.constants import ErrorCode, NodeState
 from diarkis_tw.core.background import as_deferred
-from diarkis_tw.core.encoded import Body
+from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User, UserState
@@ -27,13 +27,16 @@ from diarkis_tw.core.users import Users
 from diarkis_tw.errors import CommandError
 from diarkis_tw.modules.room.callbacks import RoomCallbacks
 from diarkis_tw.modules.room.commands import RoomCommands
-from diarkis_tw.modules.room.room import Room
+from diarkis_tw.modules.room.room import VER, Room
+from diarkis_tw.schema.command import as_value
 from diarkis_tw.schema.room import (
     INTERVAL_MAX,
     MEMBERS_MAX,
     MEMBERS_MIN,
     TTL_MIN,
     TYPE_MAX,
+    MemberLeft,
+    RoomCommand,
 )
 from diarkis_tw.units import Seconds
 
@@ -234,7 +237,8 @@ class Rooms:
 
     def discard(self, room: Room) -> None:
         """
-        End a room. Members stay on the node and are told that they have left it.
+        End a room. Members stay on the node; each is told by the push
+        L{MemberLeft<diarkis_tw.schema.room.MemberLeft>} with its own uid.
         """
         if not room.alive:
             return
@@ -247,6 +251,8 @@ class Rooms:
                 self._by_creator[room.creator] = count
         for user in room.close():
             del self._room_of[user]
+            news = MemberLeft(uid=user.uid, members=0)
+            user.send(Encoded(VER, RoomCommand.LEAVE, as_value(news)), True)
             self._callbacks.tell("on_leave", self._on_leave, room, user)
         self._callbacks.tell("on_discard", self._on_discard, room)
 

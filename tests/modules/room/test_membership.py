@@ -364,6 +364,8 @@ class LeaveTests(RoomCase):
         room.delete()
         room.delete()
         self.assertEqual(left, ["alice", "bob"])
+        told = (RoomCommand.LEAVE, {"uid": "alice", "members": 0, "message": b""})
+        self.assertEqual(alice.news(), [told])
         alice.ask(schema.CREATE)
         self.assertEqual(room.members, ())
 
