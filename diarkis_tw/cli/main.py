@@ -5,6 +5,7 @@ A subcommand is a module of the shape of L{Subcommand}.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -75,7 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     try:
-        return SUBCOMMANDS[args.subcommand].run(args)
+        status = SUBCOMMANDS[args.subcommand].run(args)
+        sys.stdout.flush()
+        return status
     except DiarkisError as error:
         print(f"diarkis-tw {args.subcommand}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # a reader such as head has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -2,14 +2,22 @@
 Work that nobody waits for, done so that its failure is never lost.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Final, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 _log = Logger()
+
+FAULTS: Final = (Exception, SystemExit, asyncio.CancelledError)
+"""
+What a callback of the application may raise and be stopped here. SystemExit comes of
+C{sys.exit} and argparse; were it to reach the reactor, Twisted would not end the process
+but close the socket that is being read, over UDP that of all players.
+"""
 
 
 def as_deferred(result: object) -> Deferred[object] | None:
@@ -53,7 +61,7 @@ def call_safely(description: str, function: Callable[..., object], *args: object
     """
     try:
         result = function(*args)
-    except Exception:
+    except FAULTS:
         _log.failure("{description} failed", description=description)
         return None
     work = as_deferred(result)

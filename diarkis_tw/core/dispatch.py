@@ -31,7 +31,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from diarkis_tw.constants import ErrorCode, Status
-from diarkis_tw.core.background import as_deferred, call_safely
+from diarkis_tw.core.background import FAULTS, as_deferred, call_safely
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.rate import RateLimit
 from diarkis_tw.core.registry import CommandRegistry, Step
@@ -149,7 +149,7 @@ class Dispatcher:
                     else:
                         turn = turn or Turn(self, user, request, steps, index)
                         turn.wait_for(work)
-            except Exception as error:
+            except FAULTS as error:
                 if turn is None or not turn.done:
                     if turn is not None:
                         turn.done = True
@@ -173,7 +173,7 @@ class Dispatcher:
         user.send(Encoded(request.ver, request.cmd, body, status, request_id), request.reliable)
         request.answered = True
 
-    def _fail(self, user: User, request: Request, step: Step, error: Exception) -> None:
+    def _fail(self, user: User, request: Request, step: Step, error: BaseException) -> None:
         if isinstance(error, CommandError):
             self.refused += 1
             body: dict[str, object] = {"code": error.code, "message": error.message}
@@ -238,7 +238,7 @@ class Turn:
         self.done = False
         self.cancelled = False
         self.suspended = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @property
     def where(self) -> str:
@@ -286,7 +286,7 @@ class Turn:
         if isinstance(error, Failure):
             error = error.value
         if error is not None:
-            self.error = error if isinstance(error, Exception) else CallerError(error)
+            self.error = error if isinstance(error, FAULTS) else CallerError(error)
         if self.suspended:
             self._dispatcher.resume(self)
 

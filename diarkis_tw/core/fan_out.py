@@ -20,6 +20,7 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from diarkis_tw.core.background import FAULTS
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.units import Seconds
 
@@ -106,7 +107,7 @@ class FanOut:
     def _serve_safely(self, user: User) -> None:
         try:
             self._serve(user)
-        except Exception:
+        except FAULTS:
             if not self._failed:
                 self._failed = True
                 self.log.failure("{uid}, perhaps others too, could not be served", uid=user.uid)

@@ -19,6 +19,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from diarkis_tw.core.background import FAULTS
 from diarkis_tw.errors import HttpError
 from diarkis_tw.http.response import NO_BODY, Response
 
@@ -168,7 +169,7 @@ class JsonResource(Resource):
             if not isinstance(result, Deferred):
                 self._write(raw, result, gone)
                 return NOT_DONE_YET
-        except Exception:
+        except FAULTS:
             self._failed(Failure(), raw, gone)
             return NOT_DONE_YET
         result.addCallback(lambda value: self._write(raw, value, gone))

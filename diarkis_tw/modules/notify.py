@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from diarkis_tw.core.background import background
+from diarkis_tw.core.background import FAULTS, background
 from diarkis_tw.core.callables import describe_callable, parameter_count
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.fan_out import FanOut
@@ -363,7 +363,7 @@ class Notifier:
                 if not wanted:
                     return True
             return user.send(known.encoded, True) or user.state is UserState.GONE
-        except Exception:
+        except FAULTS:
             if not known.failed:
                 known.failed = True
                 self.log.failure(

@@ -29,7 +29,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-from diarkis_tw.core.background import as_deferred, background, call_safely
+from diarkis_tw.core.background import FAULTS, as_deferred, background, call_safely
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import CloudError, ConfigError, StartError
@@ -372,6 +372,6 @@ class Lifecycle(Service):
                 work = as_deferred(callback())
                 if work is not None:
                     await work
-            except Exception:
+            except FAULTS:
                 self.log.failure("an on_terminate callback failed")
         self._mesh.leave()

@@ -67,7 +67,8 @@ class Reload:
             return
         done = [*self._take_level(new, set_level), *self._take_rate(new), *self._take_tls(new)]
         self.log.info("reload: {done}", done="; ".join(done) or "nothing to change")
-        later = [key for key in changed_keys(self._started, new) if not self._taken(key, set_level)]
+        changed = changed_keys(self._started, new)
+        later = [key for key in changed if not self._taken(key, new, set_level)]
         if later:
             self.log.warn("reload: changed, but needs a restart: {keys}", keys=", ".join(later))
 
@@ -109,10 +110,10 @@ class Reload:
                 done.append(f"{name} has a new certificate, valid until {until:%Y-%m-%d}")
         return done
 
-    def _taken(self, key: str, set_level: Callable[[str], None] | None) -> bool:
+    def _taken(self, key: str, new: Settings, set_level: Callable[[str], None] | None) -> bool:
         name, _, rest = key.partition(".")
         if rest in ("tlsCertificate", "tlsPrivateKey"):
-            return name in self._tls
+            return name in self._tls and _with_tls(new, name) is not None
         return key == COMMAND_RATE or (key == LOG_LEVEL and set_level is not None)
 
 

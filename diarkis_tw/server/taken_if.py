@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from twisted.logger import Logger
 
 from diarkis_tw.constants import NodeState
+from diarkis_tw.core.background import FAULTS
 from diarkis_tw.core.node import Node
 from diarkis_tw.errors import RegistrationError
 from diarkis_tw.units import Seconds
@@ -67,7 +68,7 @@ class TakenIf:
                 taken = await taken
             if not isinstance(taken, bool):
                 raise TypeError(f"it returned {taken!r}, which is neither True nor False")
-        except Exception:
+        except FAULTS:
             self.log.failure("the predicate of mark_server_as_taken_if failed; nothing changes")
             return
         if self._may_change():

@@ -32,7 +32,7 @@ from twisted.logger import Logger
 
 from diarkis_tw.config.settings import UdpSettings
 from diarkis_tw.core.admission import Admission
-from diarkis_tw.core.background import background
+from diarkis_tw.core.background import FAULTS, background
 from diarkis_tw.core.users import Users
 from diarkis_tw.net.datagram_listener import RECEIVE_SIZE
 from diarkis_tw.net.datagram_reading import Arrived, DatagramReader
@@ -255,7 +255,7 @@ class UdpServer(DatagramProtocol):
                     connection.receive(datagram, address, now)
                 else:
                     self._receive_other(datagram, address, now)
-            except Exception:
+            except FAULTS:
                 self._broken(connection)
 
     def _receive_other(self, datagram: bytes, address: Address, now: int) -> None:
@@ -328,7 +328,7 @@ class UdpServer(DatagramProtocol):
         for connection in dirty:
             try:
                 self._flush_one(connection, now)
-            except Exception:
+            except FAULTS:
                 self._broken(connection)
 
     def _flush_one(self, connection: UdpConnection, now: int) -> None:
@@ -368,7 +368,7 @@ class UdpServer(DatagramProtocol):
             else:
                 # The one it was set for has been met.
                 self._deadlines.set(connection, deadline)
-        except Exception:
+        except FAULTS:
             self._broken(connection)
 
     def _broken(self, connection: UdpConnection | None) -> None:

@@ -2,6 +2,7 @@
 Tests of L{diarkis_tw.core.background}.
 """
 
+import sys
 from collections.abc import Awaitable, Generator
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -119,6 +120,13 @@ class CallSafelyTests(CoreTestCase):
         self.assertIsNone(call_safely("a callback", callback))
         self.assertEqual(len(self.logged(GameFault)), 1)
         self.assertEqual(events[0]["description"], "a callback")
+
+    def test_exit(self) -> None:
+        """
+        One that calls sys.exit ends itself only.
+        """
+        self.assertIsNone(call_safely("a callback", sys.exit))
+        self.assertEqual(len(self.logged(SystemExit)), 1)
 
     def test_coroutine(self) -> None:
         """

@@ -2,7 +2,9 @@
 Tests of L{diarkis_tw.core.dispatch}: chains, and what a command is answered with.
 """
 
-from collections.abc import Mapping
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from twisted.internet.defer import Deferred, succeed
@@ -342,6 +344,45 @@ class ChainTests(CoreTestCase):
         self.assertEqual(client.errors(), [INTERNAL])
         self.assertEqual(self.seen, [])
         self.assertEqual(len(self.logged(GameFault)), 1)
+
+
+class ExitTests(CoreTestCase):
+    """
+    What would end a program of its own, or a task of asyncio.
+    """
+
+    def assertFault(self, fault: type[BaseException], result: Callable[[], object]) -> None:
+        _, client = self.serve(lambda ver, cmd, payload, user: result())
+        client.command(id=7)
+        self.assertEqual(client.errors(), [INTERNAL])
+        self.assertEqual(len(self.logged(fault)), 1)
+
+    def test_plain(self) -> None:
+        """
+        A handler that calls sys.exit fails like one with any other fault, or the reactor
+        would close the socket that is being read.
+        """
+        self.assertFault(SystemExit, sys.exit)
+
+    def test_coroutine(self) -> None:
+        """
+        So does one that is a coroutine.
+        """
+
+        async def handle() -> None:
+            sys.exit()
+
+        self.assertFault(SystemExit, handle)
+
+    def test_cancelled(self) -> None:
+        """
+        A task of asyncio that was cancelled fails its command, no more.
+        """
+
+        def handle() -> None:
+            raise asyncio.CancelledError
+
+        self.assertFault(asyncio.CancelledError, handle)
 
 
 class RespondTests(CoreTestCase):

@@ -218,7 +218,19 @@ class ReloadTests(ReloadCase):
         (_, later) = self.reload(replace(self.settings, tcp=TcpSettings(), http=http))
         self.assertEqual(
             later,
-            "reload: changed, but needs a restart: HTTP.tlsCertificate, HTTP.tlsPrivateKey",
+            "reload: changed, but needs a restart: TCP.tlsCertificate, TCP.tlsPrivateKey, "
+            "HTTP.tlsCertificate, HTTP.tlsPrivateKey",
+        )
+        self.assertEqual(list(self.server.tls()), ["TCP"])
+
+    def test_tlsVanishes(self) -> None:
+        """
+        A section whose TLS is taken out of the file keeps it, and the log says so.
+        """
+        (_, later) = self.reload(replace(self.settings, tcp=TcpSettings()))
+        self.assertEqual(
+            later,
+            "reload: changed, but needs a restart: TCP.tlsCertificate, TCP.tlsPrivateKey",
         )
         self.assertEqual(list(self.server.tls()), ["TCP"])
 
