@@ -35,7 +35,8 @@ from diarkis_tw.units import Seconds
 HELP: Final = f"""\
 VER CMD [PAYLOAD]   send a command, such as: 2 10 hello
                     PAYLOAD is text, hex:00ff or json:{{"a": 1}} (a value: sent as
-                    MessagePack, over ws as JSON, where json: may be left out)
+                    MessagePack, over ws without --binary as JSON, where json:
+                    may be left out)
 u VER CMD [PAYLOAD] the same unreliably: over UDP it may be lost, and its response too
 {meeting.HELP}
 ping                measure the round trip

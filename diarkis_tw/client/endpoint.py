@@ -325,7 +325,9 @@ def _why_unreachable(base_url: str, error: Exception) -> str:
         why = str(error)
     elif isinstance(error, ResponseFailed):
         faults = [tls_fault(failure.value) for failure in error.reasons]
-        why = next(filter(None, faults), "the connection was lost before the answer came")
+        lost = "the connection was lost before the answer came. Is that the port of the HTTP "
+        lost += "server, and is it http:// or https://?"
+        why = next(filter(None, faults), lost)
     else:
         why = f"{type(error).__name__}: {error}"
     return f"cannot ask the endpoint API at {base_url}: {why}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from diarkis_tw.config.decode import Given, nearest, suggestion, unknown_key
+from diarkis_tw.config.decode import Given, suggestion, unknown_key
 from diarkis_tw.config.forms import FORMS
 from diarkis_tw.config.hosts import ip_address, is_host_name, is_wildcard
 from diarkis_tw.config.json_file import parse, shown
@@ -143,7 +143,8 @@ def _cloud_env(text: str | None) -> tuple[str | None, str | None]:
         return host, None
     if is_host_name(text) and ("." in text or text.lower() == "localhost"):
         return text, None
-    hint = f" The nearest cloud is {nearest(text, CLOUDS)}." if is_host_name(text) else ""
+    near = suggestion(text, CLOUDS)
+    hint = f" {near}." if near.startswith("The nearest") else ""
     raise ConfigError(
         "environment variable DIARKIS_CLOUD_ENV: must be the host name or IP address that clients "
         f"connect to (no port), or one of {', '.join(CLOUDS)}, not {shown(text)}.{hint} "

@@ -60,7 +60,7 @@ class CloudEnvTests(ConfigCase):
                 lambda word=word: read(DIARKIS_CLOUD_ENV=word),
                 "DIARKIS_CLOUD_ENV",
                 word,
-                f"nearest cloud is {cloud}",
+                f'nearest one is "{cloud}"',
             )
 
     def test_no_host(self) -> None:
