@@ -7,8 +7,11 @@ Rules:
     reading serves all of it, what answers one client leaves together, and reading,
     handling and sending each find their code in the processor's caches.
   - A turn of the reactor has a bounded number of them.
+  - What the system says of one datagram or one client ends the batch, and costs
+    nothing that was read before: only a socket that is none any more is an error.
 """
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -18,6 +21,10 @@ BATCH: Final = 64
 
 BATCHES_MOST: Final = 4
 """Before timers and others run: 256 commands take some 5 ms."""
+
+UNUSABLE: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EINVAL})
+"""The reactor closes a port that raises, so nothing that a datagram can cause may be
+one of these: Windows has errors for one that is too large, and for what ICMP says."""
 
 Address: TypeAlias = tuple[str, int]
 Arrived: TypeAlias = list[tuple[bytes, Address]]
@@ -53,9 +60,11 @@ class DatagramReader:
             try:
                 while len(arrived) < BATCH:
                     arrived.append(recvfrom(size))
-            except (BlockingIOError, ConnectionError):
-                # Nothing more; or ICMP said that some client is gone.
+            except BlockingIOError:
                 pass
+            except OSError as error:
+                if not arrived and error.errno in UNUSABLE:
+                    raise
             if self._has_scope:
                 arrived = [(datagram, address[:2]) for datagram, address in arrived]
             if arrived:

@@ -130,6 +130,9 @@ class Congestion:
             most = BURST * self._mtu
             self._budget = budget if budget < most else most
             self._paced_at = now
+        elif earned < 0:
+            # The system's clock was set back: nothing would be earned until it is there again.
+            self._paced_at = now
         if self._budget > 0:
             return now
         # rounded up: at that instant it must be earned

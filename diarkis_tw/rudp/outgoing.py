@@ -221,6 +221,8 @@ class Outgoing:
         """
         self.unreliable.clear()
         self._unreliable_bytes = 0
+        if self.full_since is not None:
+            self._unreliable_left()
 
     def lone_frame_sent(self, frame: ReliableFrame, loss: float) -> None:
         """
@@ -307,6 +309,13 @@ class Outgoing:
         if self.full_since is None:
             self.full_since = now
 
+    def _unreliable_left(self) -> None:
+        """
+        A full queue that nothing reliable waits in becomes empty without any ACK.
+        """
+        if not self.unreliable and not self._sent.pending_frames:
+            self.full_since = None
+
     def _fill_lost(self, data: list[bytes], frames: list[ReliableFrame], size: int) -> int:
         count = 0
         for frame in self.retransmit:
@@ -334,6 +343,8 @@ class Outgoing:
             self._unreliable_bytes -= len(frame) - 1
             count += 1
         del self.unreliable[:count]
+        if self.full_since is not None:
+            self._unreliable_left()
         return size
 
     def _fill_new(self, frames: list[ReliableFrame], size: int) -> int:

@@ -1,6 +1,10 @@
 """
 Round-trip time and the retransmission time-out. RFC 9002, section 5.
 
+The least round trip is the path's own, without the queue that this sender makes.
+It ages: a path may become longer for good. But only while the sender is not what
+fills the path, or a long transfer would take its own queue for the path.
+
 All times are integers of microseconds.
 """
 
@@ -9,6 +13,9 @@ from typing import Final
 RTO_MIN: Final = 30_000
 VARIANCE_MIN: Final = 2_000
 LOSS_DELAY_MIN: Final = 1_000
+
+LEAST_LIFE: Final = 10_000_000
+"""After so long without a smaller sample the least of that time counts."""
 
 EXPIRIES_MOST: Final = 24
 """Back-offs that count: 1.5 to this power takes any time-out above its ceiling."""
@@ -20,11 +27,20 @@ class RoundTrip:
 
     @ivar smoothed: smoothed round trip, 0 before the first sample.
     @ivar variance: its mean deviation.
-    @ivar least: the smallest sample.
+    @ivar least: the smallest sample, see above.
     @ivar latest: the last sample.
     """
 
-    __slots__ = ("_ack_delay", "_retry_interval", "latest", "least", "smoothed", "variance")
+    __slots__ = (
+        "_ack_delay",
+        "_recent",
+        "_recent_since",
+        "_retry_interval",
+        "latest",
+        "least",
+        "smoothed",
+        "variance",
+    )
 
     def __init__(self, retry_interval: int, ack_delay: int) -> None:
         """
@@ -43,12 +59,20 @@ class RoundTrip:
         self.variance = 0
         self.least = 0
         self.latest = 0
+        # The smallest sample since then, 0 = none.
+        self._recent = 0
+        self._recent_since = 0
 
-    def sample(self, round_trip: int, ack_delay: int = 0) -> None:
+    def sample(
+        self, round_trip: int, ack_delay: int = 0, now: int = 0, is_filled: bool = True
+    ) -> None:
         """
         Take one measurement.
 
         @param ack_delay: how long the peer says it held the ack.
+        @param now: when the acknowledgement came.
+        @param is_filled: the sender sends as much as it may, so that this may
+            measure its own queue.
         """
         if round_trip < 1:
             round_trip = 1
@@ -58,6 +82,17 @@ class RoundTrip:
             self.least = self.smoothed = round_trip
             self.variance = round_trip // 2
             return
+        if is_filled:
+            self._recent = 0
+        elif not self._recent:
+            self._recent = round_trip
+            self._recent_since = now
+        else:
+            if round_trip < self._recent:
+                self._recent = round_trip
+            if now - self._recent_since >= LEAST_LIFE:
+                self.least = self._recent
+                self._recent = 0
         if round_trip < self.least:
             self.least = round_trip
         delay = ack_delay if ack_delay < self._ack_delay else self._ack_delay

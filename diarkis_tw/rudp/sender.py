@@ -199,10 +199,10 @@ class Sender:
             received = self._received
             if told > received.told:
                 received.told = told
+            if self._outgoing.full_since is not None:
+                self._outgoing.acked()
         if sent.lost_frames:
             self._take_lost()
-        if self._outgoing.full_since is not None:
-            self._outgoing.acked()
 
     def forget(self) -> None:
         """

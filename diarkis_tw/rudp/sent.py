@@ -163,14 +163,15 @@ class SentPackets:
             return None
         self._outstanding ^= found
         packets = self.packets
+        congestion = self._congestion
         if largest > self.largest_acked:
             self.largest_acked = largest
             newest = packets.get(largest)
-            if newest is not None:
-                self._round_trip.sample(now - newest[0], delay)
+            # The system's clock may have been set back since it was sent.
+            if newest is not None and newest[0] <= now:
+                self._round_trip.sample(now - newest[0], delay, now, congestion.limited)
         self.progress_at = now
         told = -1
-        congestion = self._congestion
         while found:
             # oldest first: a frame that came twice is no merit of the copy
             back = found.bit_length() - 1

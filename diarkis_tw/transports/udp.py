@@ -21,6 +21,7 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -31,6 +32,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from diarkis_tw.config.settings import UdpSettings
+from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.admission import Admission
 from diarkis_tw.core.background import FAULTS, background
 from diarkis_tw.core.users import Users
@@ -382,6 +384,9 @@ class UdpServer(DatagramProtocol):
             return
         self.log.failure("a UDP connection failed and is dropped")
         self._drop(connection)
+        with suppress(Exception):
+            # What it holds of the memory for incomplete messages goes back.
+            connection.rudp.close(CloseCode.INTERNAL, self.latest)
         connection.broken()
 
     def _bury(self, connection: UdpConnection, now: int) -> None:

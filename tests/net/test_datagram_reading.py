@@ -12,6 +12,17 @@ from diarkis_tw.net.datagram_reading import BATCH, BATCHES_MOST, Arrived, Datagr
 
 CLIENT = ("192.0.2.1", 7)
 
+REFUSED = (
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EMSGSIZE,
+    errno.ENETRESET,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENOBUFS,
+)
+"""What systems say of a datagram or a client, and not of the socket."""
+
 
 class Script:
     """
@@ -61,14 +72,25 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(len(script.arrived), BATCH)
 
     def test_refused(self):
-        """Word that a client is gone ends the batch and loses none of it."""
-        script = Script((b"1", CLIENT), errno.ECONNREFUSED, (b"2", CLIENT))
-        self.assertEqual(self.read(script), [[(b"1", CLIENT)]])
-        self.assertEqual(self.read(script), [[(b"2", CLIENT)]])
+        """
+        Word that a client is gone, or that a datagram was too large, ends the batch and
+        loses none of it.
+        """
+        for code in REFUSED:
+            script = Script((b"1", CLIENT), code, (b"2", CLIENT))
+            self.assertEqual(self.read(script), [[(b"1", CLIENT)]])
+            self.assertEqual(self.read(script), [[(b"2", CLIENT)]])
+
+    def test_refusedAlone(self):
+        """Such word alone does not cost the port."""
+        for code in REFUSED:
+            self.assertEqual(self.read(Script(code)), [])
 
     def test_unusable(self):
-        """That the socket is unusable is the reactor's business."""
-        self.assertRaises(OSError, self.read, Script(errno.EBADF))
+        """That the socket is unusable is the reactor's business, after what it still had."""
+        script = Script((b"1", CLIENT), errno.EBADF, errno.EBADF)
+        self.assertEqual(self.read(script), [[(b"1", CLIENT)]])
+        self.assertRaises(OSError, self.read, script)
 
     def test_scope(self):
         """Addresses of IPv6 come without flow and scope."""

@@ -216,6 +216,14 @@ class PacingTests(CongestionTestCase):
         self.burst(1_000_000)
         self.assertLessEqual(self.burst(60_000_000), 17)
 
+    def test_clockSetBack(self) -> None:
+        """
+        A clock that is set back does not stop the sender for as long.
+        """
+        self.burst(3_600_000_000)
+        self.burst(1_000_000)
+        self.assertEqual(self.burst(2_000_000), 16)
+
     def test_unknownRoundTrip(self) -> None:
         """
         Without a round trip there is nothing to spread over.

@@ -449,6 +449,41 @@ class BackPressureTests(SynchronousTestCase):
         self.peer.give(ack(3, 2, 1, 0))
         self.assertIsNone(self.connection.full_since)
 
+    def test_nothingNew(self) -> None:
+        """
+        A peer that only repeats what it has acknowledged takes nothing.
+        """
+        self.connection.send(b"x", True, 0, self.peer.now)
+        self.peer.flush()
+        self.peer.give(ack(0))
+        self.fill()
+        self.peer.flush()
+        since = self.connection.full_since
+        self.peer.give(ack(0))
+        self.assertEqual(self.connection.full_since, since)
+
+    def test_burst(self) -> None:
+        """
+        Once a burst of unreliable messages has left the queue is full no more, although
+        nothing is ever acknowledged.
+        """
+        while self.connection.send(bytes(1_000), False, 0, self.peer.now):
+            pass
+        self.assertIsNotNone(self.connection.full_since)
+        self.peer.flush()
+        self.assertEqual(self.connection.queued, 0)
+        self.assertIsNone(self.connection.full_since)
+
+    def test_unreliableBesideFull(self) -> None:
+        """
+        That unreliable messages leave says nothing of the reliable ones.
+        """
+        self.fill()
+        self.connection.send(b"x", False, 0, self.peer.now)
+        self.connection.send(b"y", False, 0, self.peer.now)
+        self.peer.flush()
+        self.assertIsNotNone(self.connection.full_since)
+
     def test_accepted(self) -> None:
         """
         A reliable message that is taken ends it, an unreliable one does not.

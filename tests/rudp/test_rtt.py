@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from diarkis_tw.rudp.rtt import RoundTrip
+from diarkis_tw.rudp.rtt import LEAST_LIFE, RoundTrip
 
 RETRY = 1_000_000
 ACK_DELAY = 20_000
@@ -58,6 +58,38 @@ class SampleTests(SynchronousTestCase):
         self.round_trip.sample(100_000)
         self.round_trip.sample(110_000, 15_000)
         self.assertEqual(self.round_trip.smoothed, 101_250)
+
+    def measure(self, round_trip: int, seconds: int, *, is_filled: bool = False) -> None:
+        """
+        Take one sample a second.
+        """
+        for _ in range(seconds):
+            self.now += 1_000_000
+            self.round_trip.sample(round_trip, 0, self.now, is_filled)
+
+    now = 0
+
+    def test_longerPath(self) -> None:
+        """
+        A path that became longer is known as that after a while, and no more inflated.
+        """
+        self.measure(50_000, 30)
+        self.measure(150_000, 9)
+        self.assertEqual(self.round_trip.least, 50_000)
+        self.assertTrue(self.round_trip.inflated())
+        self.measure(150_000, 2 * LEAST_LIFE // 1_000_000)
+        self.assertEqual(self.round_trip.least, 150_000)
+        self.assertFalse(self.round_trip.inflated())
+        self.measure(60_000, 1)
+        self.assertEqual(self.round_trip.least, 60_000)
+
+    def test_ownQueue(self) -> None:
+        """
+        A sender that fills the path does not take its queue for the path.
+        """
+        self.measure(50_000, 1)
+        self.measure(150_000, 100, is_filled=True)
+        self.assertEqual(self.round_trip.least, 50_000)
 
     def test_reset(self) -> None:
         """

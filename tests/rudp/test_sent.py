@@ -129,6 +129,27 @@ class AckTests(SentTestCase):
         self.ack(1, 0)
         self.assertEqual(self.round_trip.smoothed, ROUND_TRIP + 70_000 // 8)
 
+    def test_clockSetBack(self) -> None:
+        """
+        An ACK that seems to come before its packet was sent measures nothing.
+        """
+        self.send()
+        self.now -= 500_000
+        self.ack(0)
+        self.assertEqual(self.round_trip.least, ROUND_TRIP)
+
+    def test_longerPath(self) -> None:
+        """
+        A longer path is known as that in time, but not while the sender fills it.
+        """
+        for limited, least in ((True, ROUND_TRIP), (False, 3 * ROUND_TRIP)):
+            self.congestion.limited = limited
+            for _ in range(50):
+                number = self.send()
+                self.now += 3 * ROUND_TRIP
+                self.ack(number)
+            self.assertEqual(self.round_trip.least, least)
+
     def test_neverSent(self) -> None:
         """
         An ACK of a packet that was never sent is the peer's fault.

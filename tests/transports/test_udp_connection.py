@@ -9,7 +9,15 @@ from diarkis_tw.constants import Builtin, CloseCode, Status
 from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.user import UserState
 from diarkis_tw.rudp.connection import State
-from diarkis_tw.wire.frame import CLOSE, MESSAGE, PADDING, PATH_CHALLENGE, PATH_RESPONSE, PING
+from diarkis_tw.wire.frame import (
+    CLOSE,
+    MESSAGE,
+    PADDING,
+    PATH_CHALLENGE,
+    PATH_RESPONSE,
+    PING,
+    reliable_header,
+)
 from diarkis_tw.wire.handshake import encode_close
 from diarkis_tw.wire.message import Push, Response, encode_request
 from diarkis_tw.wire.reset import matches_reset
@@ -679,6 +687,17 @@ class FaultTests(UdpCase):
         self.break_()
         self.other.turn()
         self.assertEqual(self.other.payloads(), [b"arrives"])
+        self.assertContained()
+
+    def test_memory(self) -> None:
+        """
+        What a connection that failed held of the process's memory goes back.
+        """
+        self.victim.ask(self.victim.packet(reliable_header(0, 0, True, False) + bytes(1000)))
+        self.assertEqual(self.udp._budget.used, 1000)
+        self.end(self.victim).path = BrokenMachine()  # type: ignore[assignment]
+        self.victim.put(self.victim.packet(b""))
+        self.assertEqual(self.udp._budget.used, 0)
         self.assertContained()
 
     def test_deadline(self) -> None:
