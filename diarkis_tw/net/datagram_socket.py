@@ -10,9 +10,14 @@ READ_MOST: Final = 64 * 1024
 """Bytes read in one go before timers run; Twisted's 256 KiB are thousands of
 small datagrams."""
 
-DONT_FRAGMENT: Final = {"linux": (socket.IPPROTO_IP, 10, 2)}
-"""By platform: IP_MTU_DISCOVER, IP_PMTUDISC_DO (ip(7)), for which Python 3.11
-has no names."""
+DONT_FRAGMENT: Final = {
+    "linux": (socket.IPPROTO_IP, 10, 2),
+    "darwin": (socket.IPPROTO_IP, 28, 1),
+    "win32": (socket.IPPROTO_IP, 14, 1),
+}
+"""By platform, since Python 3.11 has no names for them: IP_MTU_DISCOVER and
+IP_PMTUDISC_DO (ip(7)), IP_DONTFRAG, IP_DONTFRAGMENT. Of IPv4 alone: over IPv6 no
+datagram of ours is too large for any link (RFC 8200, 5)."""
 
 
 def tune(port: object, buffer_size: int, platform: str = sys.platform) -> None:

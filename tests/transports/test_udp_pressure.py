@@ -124,6 +124,27 @@ class FullQueueTests(UdpCase):
         self.assertEqual(self.echoed[-2:], [b"again", b"and again"])
 
 
+class BurstTests(UdpCase):
+    """
+    More messages at once than may wait.
+    """
+
+    def test_unreliable(self) -> None:
+        """
+        What of a burst of unreliable messages was too much is lost, and nothing else: the
+        user stays.
+        """
+        self.serve({"connectionTTL": 60, "maxRetry": 60})
+        alice = self.user()
+        peer = self.opened(alice)
+        for _ in range(QUEUE_FRAMES + 1):
+            alice.server_push(2, ECHO, b"x", False)
+        peer.turn()
+        self.settle(FULL_PATIENCE + 2)
+        self.assertState(alice, UserState.CONNECTED)
+        self.assertEqual(len(peer.messages), QUEUE_FRAMES)
+
+
 class RateTests(UdpCase):
     """
     Commands faster than maxCommandRate.
