@@ -2,7 +2,7 @@
 How the endpoint API has a node make a user: one request over the mesh.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -56,8 +56,11 @@ class UserRefused(msgspec.Struct, frozen=True, tag=True):
 class CreateUserReply(msgspec.Struct, frozen=True):
     """
     What became of a L{CreateUser}.
+
+    @cvar sealed: keys are inside, which nobody between the nodes shall see.
     """
 
+    sealed: ClassVar[bool] = True
     outcome: UserMade | UserRefused
 
 

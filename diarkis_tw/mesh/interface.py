@@ -3,8 +3,10 @@ What a mesh is: how nodes know of each other and talk.
 
 Messages are frozen C{msgspec.Struct}s; the class of a message is its topic. A
 node handles a class of messages with one handler, which answers requests with
-another such struct. Layers above depend on L{Mesh} only, so that one process
-(L{diarkis_tw.mesh.local}) and many nodes behave alike.
+another such struct. Where a class says C{sealed: ClassVar[bool] = True}, its
+messages are encrypted on their way to other nodes. Layers above depend on
+L{Mesh} only, so that one process (L{diarkis_tw.mesh.local}) and many nodes behave
+alike.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

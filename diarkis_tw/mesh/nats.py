@@ -1,0 +1,501 @@
+"""
+The mesh of many nodes, over NATS.
+
+Each node listens to two subjects, that of all and its own::
+
+    diarkis.<MESH_VERSION>.<app>.all
+    diarkis.<MESH_VERSION>.<app>.to.<node address>
+
+A node that joins says so to all. Who hears of a node it does not know greets it,
+and is greeted in return: both have then said something to the other's present
+incarnation, which is what L{diarkis_tw.mesh.peers} wants to see.
+
+Rules:
+
+  - Each second a node tells all others what it is; what L{NatsMesh.nodes} answers
+    is what was heard last, and costs nothing.
+  - While the broker is away nobody is given up, as nobody can be heard; nor just
+    after, until all had the time to come back.
+  - A node that stood still, or that was given up by another one, takes a new
+    incarnation: what was on its way to the old one is dropped.
+  - Frames may be lost. Requests say so by their time-out.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from diarkis_tw.errors import MeshError
+from diarkis_tw.mesh.envelope import CALLS_MAX, MESH_VERSION, Envelope, Kind, Sealing
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Message, NodeInfo, Reply
+from diarkis_tw.mesh.local import LocalMesh
+from diarkis_tw.mesh.nats_link import Link
+from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
+from diarkis_tw.units import Seconds
+
+CALLS_LIMIT: Final = 20_000
+"""Requests that wait for their answers: a player each who connects."""
+
+REASON_MAX: Final = 512
+"""Characters of why a request failed, as they go to the asker."""
+
+UPDATE_DELAY: Final[Seconds] = 0.05
+"""How late others hear of a change, at most; all within it is one heartbeat."""
+
+_INCARNATION_RANDOM: Final = 22
+"""Bits of chance below the milliseconds in an incarnation."""
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """
+    To all: this node lives, and is this.
+    """
+
+    info: NodeInfo
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """
+    To one: the same, and proof that the sender knows it.
+
+    @ivar answer: whether the other one shall prove the same.
+    """
+
+    info: NodeInfo
+    answer: bool
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """
+    To all: this node is going.
+    """
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """
+    To one: it was silent for too long, and its incarnation is over.
+    """
+
+
+SYSTEM: Final = {f"mesh.{kind.__name__}": kind for kind in (Beat, Hello, Leave, GivenUp)}
+"""Topics of the mesh itself; no class of a handler can have such a name."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """
+    A request that waits for its answer.
+    """
+
+    address: str
+    answer: Deferred[msgspec.Struct]
+    reply: type[msgspec.Struct]
+
+
+class NatsMesh:
+    """
+    A mesh over NATS; see L{diarkis_tw.mesh.interface.Mesh}.
+
+    @ivar dropped: messages to nodes that are not known.
+    @ivar misdirected: frames for an incarnation that is over, or for another node.
+    @ivar malformed: messages of known nodes that are not what their topic says.
+    @ivar unhandled: messages without a handler here.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        link: Link,
+        app: str,
+        secrets: Sequence[str] = (),
+        *,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """
+        @param app: nodes of the same word are one mesh.
+        @param secrets: what they share; see L{Sealing}.
+        """
+        self.dropped = 0
+        self.misdirected = 0
+        self.malformed = 0
+        self.unhandled = 0
+        self._clock = clock
+        self._link = link
+        self._random_bytes = random_bytes
+        self._address = random_bytes(8).hex()
+        self._sealing = Sealing(app, secrets, random_bytes)
+        self._all = f"diarkis.{MESH_VERSION}.{app}.all"
+        self._to = f"diarkis.{MESH_VERSION}.{app}.to."
+        self._peers = Peers()
+        self._local = LocalMesh(clock, self._address)
+        self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
+            topic: msgspec.msgpack.Decoder(kind) for topic, kind in SYSTEM.items()
+        }
+        self._calls: dict[int, _Call] = {}
+        self._last_call = 0
+        self._incarnation = self._counter = 0
+        self._renew()
+        self._describe: Callable[[], NodeInfo] | None = None
+        self._info: NodeInfo | None = None
+        self._on_stale: list[Callable[[], object]] = []
+        self._updating: IDelayedCall | None = None
+        self._hold = self._swept = 0.0
+        self._loops = [(LoopingCall(self._beat), HEARTBEAT), (LoopingCall(self._sweep), SWEEP)]
+        for loop, _ in self._loops:
+            loop.clock = clock
+
+    # Membership
+
+    @property
+    def node_address(self) -> str:
+        return self._address
+
+    @property
+    def is_ready(self) -> bool:
+        """
+        Whether other nodes can be reached.
+        """
+        return self._link.is_up
+
+    @property
+    def strangers(self) -> int:
+        """
+        Frames of whoever has no key.
+        """
+        return self._sealing.strangers
+
+    @property
+    def repeated(self) -> int:
+        """
+        Frames that came again.
+        """
+        return self._peers.repeated
+
+    def on_stale(self, callback: Callable[[], object]) -> None:
+        """
+        Call C{callback} when this node was given up by others and comes back.
+        """
+        self._on_stale.append(callback)
+
+    def join(self, describe: Callable[[], NodeInfo]) -> None:
+        self._describe = describe
+        self._swept = self._clock.seconds()
+        self._link.start((self._all, self._to + self._address), self._received, self._changed)
+        for loop, period in self._loops:
+            loop.start(period)
+
+    def leave(self) -> None:
+        if self._describe is None:
+            return
+        self._broadcast(Leave())
+        self._describe = None
+        for loop, _ in self._loops:
+            loop.stop()
+        if self._updating is not None:
+            self._updating.cancel()
+            self._updating = None
+        self._link.stop()
+        for call in list(self._calls.values()):
+            call.answer.errback(MeshError("this node is leaving the mesh"))
+        self._peers = Peers()
+
+    def updated(self) -> None:
+        if self._describe is not None and self._updating is None:
+            self._updating = self._clock.callLater(UPDATE_DELAY, self._update)
+
+    def nodes(self) -> Iterable[NodeInfo]:
+        if self._describe is None:
+            return ()
+        return [self._describe(), *self._peers.infos()]
+
+    # Messages
+
+    def handle(
+        self, topic: type[Message], handler: Callable[[Message], Reply | Awaitable[Reply] | None]
+    ) -> None:
+        if topic.__name__ in self._decoders:
+            raise MeshError(f"{topic.__name__} has a handler already")
+        self._local.handle(topic, handler)
+        self._decoders[topic.__name__] = msgspec.msgpack.Decoder(topic)
+
+    def send(self, node_address: str, message: msgspec.Struct) -> None:
+        if node_address == self._address:
+            self._local.send(node_address, message)
+        elif (peer := self._peers.find(node_address)) is None:
+            self.dropped += 1
+        else:
+            self._post(peer.address, peer.incarnation, Kind.MESSAGE, 0, message)
+
+    def request(
+        self,
+        node_address: str,
+        message: msgspec.Struct,
+        reply: type[Reply],
+        timeout: Seconds = REQUEST_TIMEOUT,
+    ) -> Deferred[Reply]:
+        if node_address == self._address:
+            return self._local.request(node_address, message, reply, timeout)
+        name = type(message).__name__
+        peer = self._peers.find(node_address)
+        if peer is None:
+            return fail(MeshError(f"no node {node_address}"))
+        if not self._link.is_up:
+            return fail(MeshError(f"{name}: no NATS server is reached"))
+        if len(self._calls) >= CALLS_LIMIT:
+            return fail(MeshError(f"{name}: {CALLS_LIMIT} requests wait for answers already"))
+        self._last_call += 1
+        number = self._last_call
+        try:
+            sent = self._post(peer.address, peer.incarnation, Kind.REQUEST, number, message)
+        except MeshError as error:
+            return fail(error)
+        if not sent:
+            return fail(MeshError(f"{name}: too much waits to be sent"))
+        answer: Deferred[msgspec.Struct] = Deferred()
+        self._calls[number] = _Call(peer.address, answer, reply)
+
+        def ended(result: object) -> object:
+            del self._calls[number]
+            if isinstance(result, Failure) and result.check(TimeoutError):
+                raise MeshError(f"{name}: no answer from {node_address} in {timeout:g} s")
+            return result
+
+        return cast("Deferred[Reply]", answer.addTimeout(timeout, self._clock).addBoth(ended))
+
+    def broadcast(self, message: msgspec.Struct) -> None:
+        self._broadcast(message)
+
+    # Sending
+
+    def _broadcast(self, message: msgspec.Struct) -> None:
+        if self._describe is not None:
+            self._post("", 0, Kind.MESSAGE, 0, message)
+
+    def _post(
+        self, address: str, incarnation: int, kind: Kind, call: int, message: msgspec.Struct
+    ) -> bool:
+        """
+        @return: False if it was dropped.
+        @raise MeshError: it cannot be sent at all.
+        """
+        name = type(message).__name__
+        topic = f"mesh.{name}" if f"mesh.{name}" in SYSTEM else name
+        body, sealed = self._sealing.encode(message)
+        return self._post_body(address, incarnation, kind, call, topic, sealed, body)
+
+    def _post_body(
+        self,
+        address: str,
+        incarnation: int,
+        kind: Kind,
+        call: int,
+        topic: str,
+        sealed: bool,
+        body: bytes,
+    ) -> bool:
+        self._counter += 1
+        frame = self._sealing.frame(
+            Envelope(
+                self._address,
+                self._incarnation,
+                self._counter,
+                address,
+                incarnation,
+                kind,
+                call,
+                topic,
+                sealed,
+                body,
+            )
+        )
+        return self._link.publish(self._to + address if address else self._all, frame)
+
+    # Receiving
+
+    def _received(self, frame: bytes) -> None:
+        envelope = self._sealing.open(frame)
+        if envelope is None or self._describe is None:
+            return
+        aimed = (envelope.to, envelope.to_incarnation)
+        if aimed not in ((self._address, self._incarnation), ("", 0)) or (
+            envelope.sender == self._address
+        ):
+            self.misdirected += 1
+            return
+        match self._peers.judge(envelope, self._clock.seconds()):
+            case Verdict.TAKE:
+                self._take(envelope)
+            case Verdict.TAKE_FIRST:
+                # What its former self was asked it will not answer.
+                self._fail_calls(envelope.sender)
+                self._take(envelope)
+            case Verdict.ASK:
+                self._greet(envelope, answer=True)
+            case Verdict.TELL:
+                self._post(envelope.sender, envelope.incarnation, Kind.MESSAGE, 0, GivenUp())
+            case Verdict.DROP:
+                pass
+
+    def _take(self, envelope: Envelope) -> None:
+        if envelope.kind in (Kind.ANSWER, Kind.FAILURE):
+            self._answered(envelope)
+            return
+        asked = envelope.kind is Kind.REQUEST and bool(envelope.to)
+        decoder = self._decoders.get(envelope.topic)
+        if decoder is None:
+            self.unhandled += 1
+            if asked:
+                self._refuse(envelope, f"{self._address} does not handle {envelope.topic}")
+            return
+        message = self._decode(decoder, envelope)
+        if message is None:
+            if asked:
+                self._refuse(envelope, f"{self._address} cannot read {envelope.topic}")
+        elif envelope.topic in SYSTEM:
+            self._system(envelope, message)
+        elif asked:
+            handled = self._local.request(self._address, message, msgspec.Struct)
+            handled.addCallback(self._answer, envelope)
+            handled.addErrback(self._handler_failed, envelope)
+        else:
+            self._local.send(self._address, message)
+
+    def _decode(
+        self, decoder: "msgspec.msgpack.Decoder[Any]", envelope: Envelope
+    ) -> msgspec.Struct | None:
+        try:
+            return cast(msgspec.Struct, decoder.decode(envelope.body))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            self.malformed += 1
+            return None
+
+    def _answer(self, answer: msgspec.Struct, envelope: Envelope) -> None:
+        self._post(envelope.sender, envelope.incarnation, Kind.ANSWER, envelope.call, answer)
+
+    def _handler_failed(self, failure: Failure, envelope: Envelope) -> None:
+        failure.trap(MeshError)
+        self._refuse(envelope, str(failure.value))
+
+    def _refuse(self, envelope: Envelope, reason: str) -> None:
+        body = reason[:REASON_MAX].encode()
+        self._post_body(
+            envelope.sender, envelope.incarnation, Kind.FAILURE, envelope.call, "", False, body
+        )
+
+    def _answered(self, envelope: Envelope) -> None:
+        call = self._calls.get(envelope.call)
+        if call is None or call.address != envelope.sender or not envelope.to:
+            self.unhandled += 1  # too late
+            return
+        if envelope.kind is Kind.FAILURE:
+            reason = envelope.body.decode("utf-8", "replace")[:REASON_MAX]
+            call.answer.errback(MeshError(reason))
+            return
+        wanted = call.reply.__name__
+        if envelope.topic != wanted:
+            call.answer.errback(MeshError(f"answered with {envelope.topic}, not {wanted}"))
+            return
+        answer = self._decode(msgspec.msgpack.Decoder(call.reply), envelope)
+        if answer is None:
+            call.answer.errback(MeshError(f"{call.address} answered with no {wanted}"))
+        else:
+            call.answer.callback(answer)
+
+    def _fail_calls(self, address: str) -> None:
+        for call in list(self._calls.values()):
+            if call.address == address:
+                call.answer.errback(MeshError(f"node {address} is gone"))
+
+    # The mesh itself
+
+    def _system(self, envelope: Envelope, message: msgspec.Struct) -> None:
+        peer = self._peers.find(envelope.sender)
+        if peer is None:
+            return
+        match message:
+            case Beat(info):
+                self._learn(peer, info)
+            case Hello(info, answer):
+                self._learn(peer, info)
+                if answer:
+                    self._greet(envelope, answer=False)
+            case Leave():
+                self._gone(peer, "has left")
+                self._peers.give_up(peer)
+            case GivenUp():
+                self._stale("it was silent for too long")
+
+    def _learn(self, peer: Peer, info: NodeInfo) -> None:
+        if info.address != peer.address:
+            self.malformed += 1
+            return
+        if peer.info is None:
+            self.log.info("mesh: node {address} is there", address=peer.address)
+        peer.info = info
+
+    def _gone(self, peer: Peer, how: str) -> None:
+        self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
+        self._fail_calls(peer.address)
+
+    def _greet(self, envelope: Envelope, *, answer: bool) -> None:
+        info = self._own_info()
+        if info is not None:
+            hello = Hello(info, answer)
+            self._post(envelope.sender, envelope.incarnation, Kind.MESSAGE, 0, hello)
+
+    def _own_info(self) -> NodeInfo | None:
+        if self._describe is not None:
+            try:
+                self._info = self._describe()
+            except Exception:
+                self.log.failure("the node cannot be described")
+        return self._info
+
+    def _update(self) -> None:
+        self._updating = None
+        self._beat()
+
+    def _beat(self) -> None:
+        if self._link.is_up and (info := self._own_info()) is not None:
+            self._broadcast(Beat(info))
+
+    def _sweep(self) -> None:
+        now = self._clock.seconds()
+        before, self._swept = self._swept, now
+        if now - before > GONE_AFTER:
+            self._hold = now + GONE_AFTER
+            self._stale("it stood still")
+        if self._link.is_up and now >= self._hold:
+            for peer in self._peers.sweep(now):
+                self._gone(peer, "is silent and given up")
+
+    def _changed(self, is_up: bool) -> None:
+        if is_up and self._describe is not None:
+            self._hold = self._clock.seconds() + GONE_AFTER
+            self._beat()
+
+    def _stale(self, why: str) -> None:
+        self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)
+        self._renew()
+        for callback in self._on_stale:
+            try:
+                callback()
+            except Exception:
+                self.log.failure("an on_stale callback failed")
+        self._beat()
+
+    def _renew(self) -> None:
+        fresh = int(self._clock.seconds() * 1000) << _INCARNATION_RANDOM
+        fresh |= int.from_bytes(self._random_bytes(4), "big") >> (32 - _INCARNATION_RANDOM)
+        self._incarnation = min(max(fresh, self._incarnation + 1), CALLS_MAX)
+        self._counter = 0

@@ -1,0 +1,387 @@
+"""
+The connection to NATS, in a thread of its own.
+
+The NATS client needs asyncio, whose reactor costs the game path too much, so its
+event loop runs beside the reactor. Between the two threads there is a bounded
+queue each way, and at most one wake-up of the other thread is under way at a
+time, however many frames there are.
+
+Rules:
+
+  - It connects for ever: one server after the other, with a pause that grows to
+    C{PAUSE_MOST} after each full round of failures. One line in the log says that
+    it is gone and why, one that it is back.
+  - What finds no room is dropped and counted, never waited for: frames of nodes
+    may be lost as datagrams may.
+  - Without a connection nothing is queued: what a node says then is old when the
+    connection comes back.
+  - All callbacks run in the reactor's thread.
+"""
+
+import asyncio
+import random
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from diarkis_tw.mesh.envelope import FRAME_MAX
+from diarkis_tw.units import Seconds
+
+QUEUE_FRAMES: Final = 16_384
+"""Frames that wait, each way: a second of what a busy node says."""
+
+QUEUE_BYTES: Final = 16 * 1024 * 1024
+"""Bytes that wait, each way."""
+
+BATCH: Final = 64
+"""Frames handled in one go before the reactor looks at players again: 3 ms or so."""
+
+PAUSE_FIRST: Final[Seconds] = 0.1
+PAUSE_MOST: Final[Seconds] = 2.0
+"""Longest pause between two rounds of attempts, half to once as long by chance, so
+that nodes do not come back all at once."""
+
+CONNECT_TIMEOUT: Final[Seconds] = 2.0
+"""For one server."""
+
+PING: Final[Seconds] = 2.0
+"""Period in which the broker is asked for a sign of life; two may be unanswered."""
+
+STOP_TIMEOUT: Final[Seconds] = 2.0
+"""How long the end may take, last frames included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """
+    How the broker is reached.
+
+    @ivar servers: URLs, C{nats://} or C{tls://}.
+    @ivar credentials: file of a NATS user; empty = none.
+    @ivar tls: what TLS connections are made with; L{None} = the system's.
+    """
+
+    servers: Sequence[str]
+    credentials: str = ""
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+
+
+class Link(Protocol):
+    """
+    What a mesh needs of its connection.
+    """
+
+    @property
+    def is_up(self) -> bool:
+        """
+        Whether there is a connection at present.
+        """
+
+    def start(
+        self,
+        subjects: Sequence[str],
+        received: Callable[[bytes], None],
+        changed: Callable[[bool], None],
+    ) -> None:
+        """
+        Connect, and listen to C{subjects}.
+
+        @param received: called with each frame.
+        @param changed: called with whether there is a connection now.
+        """
+
+    def publish(self, subject: str, frame: bytes) -> bool:
+        """
+        Send a frame.
+
+        @return: False if it was dropped.
+        """
+
+    def stop(self) -> None:
+        """
+        Send what waits, and end.
+        """
+
+
+class NatsLink:
+    """
+    A L{Link} over NATS.
+
+    @ivar dropped_out: frames that found no connection or no room.
+    @ivar dropped_in: frames that came faster than the node handles them, or too
+        large.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: IReactorFromThreads, broker: Broker) -> None:
+        self.dropped_out = 0
+        self.dropped_in = 0
+        self._reactor = reactor
+        self._broker = broker
+        self._up = False
+        self._told_gone = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._out = _Queue()
+        self._in = _Queue()
+        # of the thread alone
+        self._wake: asyncio.Event | None = None
+        self._stopping = False
+
+    @property
+    def is_up(self) -> bool:
+        return self._up
+
+    # In the reactor's thread
+
+    def start(
+        self,
+        subjects: Sequence[str],
+        received: Callable[[bytes], None],
+        changed: Callable[[bool], None],
+    ) -> None:
+        self._received = received
+        self._changed = changed
+        # A daemon, so that a broker that hangs does not hold the process.
+        self._thread = threading.Thread(
+            target=self._run, args=(tuple(subjects),), name="mesh", daemon=True
+        )
+        self._thread.start()
+
+    def publish(self, subject: str, frame: bytes) -> bool:
+        if not self._up or not self._out.put(subject, frame):
+            self.dropped_out += 1
+            return False
+        if not self._out.woken:
+            self._out.woken = True
+            self._loop.call_soon_threadsafe(self._wake_up)
+        return True
+
+    def stop(self) -> None:
+        """
+        Send what waits, end the thread and wait for it: a fraction of a second, and
+        at most C{STOP_TIMEOUT}.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        self._up = False
+        if self._thread is None:
+            self._loop.close()
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop)
+            self._thread.join(STOP_TIMEOUT)
+
+    def _drain(self) -> None:
+        """
+        Handle what came.
+        """
+        self._in.woken = False
+        for _ in range(BATCH):
+            item = self._in.take()
+            if item is None or self._stopped:
+                return
+            try:
+                self._received(item[1])
+            except Exception:
+                self.log.failure("a message of another node failed")
+        if not self._in.woken:
+            self._in.woken = True
+            self._reactor.callFromThread(self._drain)
+
+    def _connected(self, server: str) -> None:
+        if self._stopped:
+            return
+        self.log.info("mesh: connected to {server}", server=server)
+        self._up, self._told_gone = True, False
+        self._changed(True)
+
+    def _gone(self, reason: str) -> None:
+        if self._stopped:
+            return
+        if not self._told_gone:
+            self._told_gone = True
+            self.log.warn(
+                "mesh: no NATS server is reached ({reason}); trying again until one is. Players "
+                "who are here stay, other nodes are out of reach.",
+                reason=reason,
+            )
+        if self._up:
+            self._up = False
+            self._changed(False)
+
+    # In the thread
+
+    def _run(self, subjects: tuple[str, ...]) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._stay_connected(subjects))
+        finally:
+            self._loop.close()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._wake_up()
+
+    async def _stay_connected(self, subjects: tuple[str, ...]) -> None:
+        self._wake = asyncio.Event()
+        servers = random.sample(self._broker.servers, len(self._broker.servers))
+        pause = PAUSE_FIRST
+        while not self._stopping:
+            reasons = []
+            for server in servers:
+                if self._stopping:
+                    return
+                connected = self._loop.time()
+                reason = await self._connection(server, subjects)
+                reasons.append(f"{_shown(server)}: {reason}")
+                self._reactor.callFromThread(self._gone, "; ".join(reasons))
+                if self._loop.time() - connected > CONNECT_TIMEOUT:
+                    pause = PAUSE_FIRST
+            try:
+                self._wake.clear()
+                # Not for cryptography.
+                await asyncio.wait_for(self._wake.wait(), pause * random.uniform(0.5, 1))  # noqa: S311
+            except TimeoutError:
+                pause = min(2 * pause, PAUSE_MOST)
+
+    async def _connection(self, server: str, subjects: tuple[str, ...]) -> str:
+        """
+        Have one connection for as long as it lasts.
+
+        @return: why it has ended.
+        """
+        client = Client()
+        errors: list[Exception] = []
+        ended = asyncio.Event()
+
+        async def failed(error: Exception) -> None:
+            del errors[:-1]
+            errors.append(error)
+
+        async def closed() -> None:
+            ended.set()
+            self._wake_up()
+
+        options: dict[str, Any] = {}
+        if self._broker.credentials:
+            options["user_credentials"] = self._broker.credentials
+        if self._broker.tls is not None:
+            options["tls"] = self._broker.tls
+        try:
+            await asyncio.wait_for(
+                client.connect(
+                    server,
+                    allow_reconnect=False,
+                    connect_timeout=int(CONNECT_TIMEOUT),
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    ping_interval=int(PING),
+                    no_echo=True,
+                    error_cb=failed,
+                    closed_cb=closed,
+                    **options,
+                ),
+                2 * CONNECT_TIMEOUT,
+            )
+            for subject in subjects:
+                await client.subscribe(subject, cb=self._take)
+            await client.flush(int(CONNECT_TIMEOUT))
+            self._reactor.callFromThread(self._connected, _shown(server))
+            await self._write(client, ended)
+            if not ended.is_set():
+                await asyncio.wait_for(client.flush(1), STOP_TIMEOUT / 2)
+            return _sentence(errors[-1]) if errors else "the connection was closed"
+        except Exception as error:  # whatever it is, the next attempt is the answer
+            return _sentence(errors[-1] if errors else error)
+        finally:
+            self._out.clear()
+            try:
+                await asyncio.wait_for(client.close(), STOP_TIMEOUT / 2)
+            except Exception as error:
+                await failed(error)
+
+    async def _write(self, client: Client, ended: asyncio.Event) -> None:
+        assert self._wake is not None
+        while True:
+            self._wake.clear()
+            self._out.woken = False
+            while not ended.is_set() and (item := self._out.take()) is not None:
+                await client.publish(*item)
+            if ended.is_set() or self._stopping:
+                return
+            await self._wake.wait()
+
+    async def _take(self, message: Msg) -> None:
+        if len(message.data) > FRAME_MAX or not self._in.put(message.subject, message.data):
+            self.dropped_in += 1
+            return
+        if not self._in.woken:
+            self._in.woken = True
+            self._reactor.callFromThread(self._drain)
+
+
+class _Queue:
+    """
+    Frames from one thread to another, without a lock: each end is used by one
+    thread, and a deque's own operations are atomic.
+
+    @ivar woken: whether a wake-up of the taker is under way. The giver sets it after
+        putting, the taker resets it before taking: so nothing stays.
+    """
+
+    def __init__(self) -> None:
+        self.woken = False
+        self._items: deque[tuple[str, bytes]] = deque()
+        # Two counters, as two threads must not write one.
+        self._put = 0
+        self._taken = 0
+
+    def put(self, subject: str, frame: bytes) -> bool:
+        if len(self._items) >= QUEUE_FRAMES:
+            return False
+        if self._put - self._taken + len(frame) > QUEUE_BYTES:
+            return False
+        self._put += len(frame)
+        self._items.append((subject, frame))
+        return True
+
+    def take(self) -> tuple[str, bytes] | None:
+        try:
+            item = self._items.popleft()
+        except IndexError:
+            return None
+        self._taken += len(item[1])
+        return item
+
+    def clear(self) -> None:
+        while self.take() is not None:
+            pass
+
+
+def _shown(server: str) -> str:
+    """
+    A URL without the password that may be in it.
+    """
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,195 @@
+"""
+Tests of L{diarkis_tw.mesh.nats_link}, against a real NATS server.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+from unittest import skipIf
+
+import nats
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from diarkis_tw.mesh import nats_link
+from diarkis_tw.mesh.envelope import FRAME_MAX
+from diarkis_tw.mesh.nats_link import QUEUE_BYTES, QUEUE_FRAMES, Broker, NatsLink
+from tests.mesh.nats_server import NatsServer, binary, free_port
+
+
+class QueueTests(SynchronousTestCase):
+    """
+    What is between the threads.
+    """
+
+    def test_order(self) -> None:
+        """
+        Frames come out as they went in.
+        """
+        queue = nats_link._Queue()
+        for frame in (b"1", b"2"):
+            self.assertTrue(queue.put("s", frame))
+        self.assertEqual([queue.take() for _ in range(3)], [("s", b"1"), ("s", b"2"), None])
+
+    def test_frames_are_bounded(self) -> None:
+        """
+        So many frames wait and no more, and there is room again when one is taken.
+        """
+        queue = nats_link._Queue()
+        self.assertTrue(all(queue.put("s", b"") for _ in range(QUEUE_FRAMES)))
+        self.assertFalse(queue.put("s", b""))
+        queue.take()
+        self.assertTrue(queue.put("s", b""))
+
+    def test_bytes_are_bounded(self) -> None:
+        """
+        So many bytes wait and no more.
+        """
+        queue = nats_link._Queue()
+        frame = bytes(FRAME_MAX)
+        self.assertTrue(all(queue.put("s", frame) for _ in range(QUEUE_BYTES // FRAME_MAX)))
+        self.assertFalse(queue.put("s", b"x"))
+        queue.clear()
+        self.assertTrue(queue.put("s", b"x"))
+
+    def test_password_is_not_shown(self) -> None:
+        """
+        A URL in the log has no password.
+        """
+        self.assertEqual(nats_link._shown("nats://me:secret@host:1"), "nats://host:1")
+
+
+@skipIf(binary() is None, "there is no nats-server")
+class NatsLinkTests(TestCase):
+    """
+    Two links and a server.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.server = NatsServer()
+        self.addCleanup(self.server.stop)
+        self.got: list[bytes] = []
+        self.changes: list[bool] = []
+
+    def link(self, *subjects: str, servers: tuple[str, ...] = ()) -> NatsLink:
+        link = NatsLink(reactor, Broker(servers or (self.server.url,)))  # type: ignore[arg-type]
+        link.start(subjects, self.got.append, self.changes.append)
+        self.addCleanup(link.stop)
+        return link
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(1500):
+            if condition():
+                return
+            await self.pause(0.01)
+        raise AssertionError("it does not come")
+
+    def pause(self, seconds: float) -> "Deferred[None]":
+        return deferLater(reactor, seconds)  # type: ignore[arg-type]
+
+    async def test_frames_cross(self) -> None:
+        """
+        What one link publishes another one gets, in order, in the reactor's thread.
+        """
+        self.server.start()
+        threads: list[threading.Thread] = []
+        one, other = self.link("a.b"), self.link("c")
+        other._received = lambda frame: threads.append(threading.current_thread())
+        await self.until(lambda: one.is_up and other.is_up)
+        frames = [b"%d" % number for number in range(1000)]
+        self.assertTrue(all(other.publish("a.b", frame) for frame in frames))
+        self.assertTrue(one.publish("c", b"back"))
+        await self.until(lambda: len(self.got) == 1000 and len(threads) == 1)
+        self.assertEqual(self.got, frames)
+        self.assertEqual(threads, [threading.main_thread()])
+        self.assertEqual((one.dropped_in, other.dropped_out), (0, 0))
+
+    async def test_broker_comes_late_and_goes(self) -> None:
+        """
+        A server that is away at the start or later is connected to when it comes;
+        meanwhile frames are dropped and counted, not kept.
+        """
+        link = self.link("a")
+        await self.until(lambda: link._told_gone)
+        self.assertFalse(link.publish("a", b"lost"))
+        self.assertEqual(link.dropped_out, 1)
+        for _ in range(3):
+            await deferToThread(self.server.start)
+            await self.until(lambda: link.is_up)
+            await deferToThread(self.server.stop)
+            await self.until(lambda: not link.is_up)
+        self.assertEqual(self.changes, [True, False] * 3)
+
+    async def test_next_server(self) -> None:
+        """
+        Of several servers one that is there suffices.
+        """
+        self.server.start()
+        link = self.link("a", servers=(f"nats://127.0.0.1:{free_port()}", self.server.url))
+        await self.until(lambda: link.is_up)
+
+    async def test_failing_handler(self) -> None:
+        """
+        A frame whose handling fails is logged and the next one comes.
+        """
+        self.server.start()
+
+        def received(frame: bytes) -> None:
+            self.got.append(frame)
+            if frame == b"1":
+                raise ZeroDivisionError
+
+        one, other = self.link("a"), self.link()
+        one._received = received
+        await self.until(lambda: one.is_up and other.is_up)
+        other.publish("a", b"1")
+        other.publish("a", b"2")
+        await self.until(lambda: len(self.got) == 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_too_large(self) -> None:
+        """
+        What a stranger's client sends is dropped if it is too large for a frame.
+        """
+        self.server.start()
+        link = self.link("a")
+        await self.until(lambda: link.is_up)
+
+        async def stranger() -> None:
+            client: Any = await nats.connect(self.server.url)
+            await client.publish("a", bytes(FRAME_MAX + 1))
+            await client.publish("a", b"small")
+            await client.close()
+
+        await deferToThread(lambda: asyncio.run(stranger()))
+        await self.until(lambda: self.got == [b"small"])
+        self.assertEqual(link.dropped_in, 1)
+
+    async def test_stop(self) -> None:
+        """
+        Stopping sends what waits, ends the thread, and may come twice, or without a
+        server, or before the start.
+        """
+        self.server.start()
+        one, other = self.link("a"), self.link()
+        await self.until(lambda: one.is_up and other.is_up)
+        for number in range(100):
+            other.publish("a", b"%d" % number)
+        other.stop()
+        other.stop()
+        assert other._thread is not None
+        self.assertFalse(other._thread.is_alive())
+        await self.until(lambda: len(self.got) == 100)
+        self.assertFalse(other.publish("a", b"late"))
+        away = self.link("a", servers=(f"nats://127.0.0.1:{free_port()}",))
+        await self.until(lambda: away._told_gone)
+        away.stop()
+        assert away._thread is not None
+        self.assertFalse(away._thread.is_alive())
+        NatsLink(reactor, Broker(())).stop()  # type: ignore[arg-type]
