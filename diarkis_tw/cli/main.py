@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol
 
-from diarkis_tw.cli import client, config, endpoint, run
+from diarkis_tw.cli import broker, client, config, endpoint, run
 from diarkis_tw.errors import DiarkisError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
     "client": client,
     "config": config,
     "endpoint": endpoint,
+    "broker": broker,
 }
 """By the name on the command line, which is also the name of its parser."""
 

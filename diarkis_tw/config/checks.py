@@ -5,6 +5,7 @@ Rules that more than one key, or the state of this project, has a say in.
 import os
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,7 +29,7 @@ BUILT: Final[Mapping[str, bool]] = {
     "CONNECTOR": True,
     "TLS": True,
     "worker processes": False,
-    "mesh": False,
+    "mesh": True,
     "public address look-up": True,
     "cloud": True,
 }
@@ -36,6 +37,9 @@ BUILT: Final[Mapping[str, bool]] = {
 What exists. A setting that needs something else is refused, never ignored:
 change False to True here when the thing is built.
 """
+
+MESH_KEY_MIN: Final = 16
+"""Characters of a mesh key: 64 bits, should they be hexadecimal digits."""
 
 RESERVED_TYPES: Final = ("UDP", "TCP", "WS", "HTTP")
 """Server types that mean a transport, so that C{node.type} cannot be one."""
@@ -65,6 +69,7 @@ def check_settings(
         if settings.udp is not None:
             _check_workers(settings.udp, cores or os.cpu_count() or 1)
         _check_node_type(settings)
+        _check_mesh(settings.mesh)
         if not host_known:
             _check_public_host(settings)
         if settings.http is not None:
@@ -198,6 +203,37 @@ def _check_node_type(settings: Settings) -> None:
             f"because clients ask for the type, not for a transport; there is {found}. "
             "Run one node for each, or leave node.type out."
         )
+
+
+def _check_mesh(mesh: MeshSettings) -> None:
+    if mesh.engine == "local":
+        if mesh.servers:
+            raise ConfigError(
+                'mesh.servers says where NATS is, but mesh.engine is "local". Set it to "nats", '
+                "or remove the servers."
+            )
+        return
+    if not mesh.servers:
+        raise ConfigError(
+            'mesh.engine "nats" needs mesh.servers, such as ["nats://127.0.0.1:4222"].'
+        )
+    for name, key in (("key", mesh.key), ("otherKey", mesh.other_key)):
+        if key and len(key) < MESH_KEY_MIN:
+            raise ConfigError(
+                f"mesh.{name} must have at least {MESH_KEY_MIN} characters, as whoever "
+                "guesses it is a node. Make one with: openssl rand -hex 32"
+            )
+    if mesh.other_key and not mesh.key:
+        raise ConfigError("mesh.otherKey is a second key, and there is no mesh.key. Set that.")
+    if mesh.key:
+        return
+    for server in mesh.servers:
+        if not is_loopback(urlsplit(server).hostname or ""):
+            host = urlsplit(server).hostname or "?"
+            raise ConfigError(
+                f"mesh.servers has {host}, which is not on loopback: nodes need a mesh.key, or "
+                "anybody who reaches NATS could be one. Make one with: openssl rand -hex 32"
+            )
 
 
 def _check_public_host(settings: Settings) -> None:

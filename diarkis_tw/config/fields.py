@@ -439,26 +439,61 @@ AllowDebugCommands = Annotated[
 
 # mesh
 
+MeshEngine = Annotated[
+    Literal["local", "nats"],
+    Meta(
+        description="`local` = this node is on its own; `nats` = it finds others over NATS, which "
+        "needs `pip install diarkis-tw[mesh]`.",
+    ),
+]
 MeshServers = Annotated[
     tuple[str, ...],
     Meta(
-        description="NATS servers, each `nats://host:port`; empty = a node on its own.",
+        description="NATS servers, each `nats://host:port`, or `tls://` for TLS; one that is there "
+        "suffices.",
         extra={"form": "nats"},
     ),
 ]
-MeshName = Annotated[
+MeshApp = Annotated[
     str,
     Meta(
         min_length=1,
-        description="Nodes of the same name find each other; one per game and stage.",
+        description="Nodes of the same word find each other; one per game and stage.",
         extra={"form": "mesh name"},
     ),
 ]
 MeshKey = Annotated[
     str,
     Meta(
-        description="Secret that all nodes share; needed unless all servers are on loopback.",
+        description="Secret that all nodes share, 16 characters at least; needed unless all "
+        "servers are on loopback.",
         extra={"secret": True},
+    ),
+]
+MeshOtherKey = Annotated[
+    str,
+    Meta(
+        description="A second secret that is accepted, and not used.",
+        extra={
+            "secret": True,
+            "change": "Set it while you change `key`: first the new one here on all nodes, then "
+            "exchange the two on all nodes, then remove the old one.",
+        },
+    ),
+]
+MeshCredentials = Annotated[
+    str,
+    Meta(
+        description="File of the NATS user, `.creds`; empty = none, or as in the URL.",
+        extra={"form": "path"},
+    ),
+]
+MeshTlsCa = Annotated[
+    str,
+    Meta(
+        description="PEM file of the authority that signed the servers' certificates; empty = the "
+        "system's authorities.",
+        extra={"form": "path"},
     ),
 ]
 

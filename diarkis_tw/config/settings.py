@@ -35,9 +35,13 @@ from diarkis_tw.config.fields import (
     MaxMessageSize,
     MaxRcvSize,
     MaxRetry,
+    MeshApp,
+    MeshCredentials,
+    MeshEngine,
     MeshKey,
-    MeshName,
+    MeshOtherKey,
     MeshServers,
+    MeshTlsCa,
     Nic,
     NoDelay,
     NodeType,
@@ -214,9 +218,20 @@ class MeshSettings(Section, frozen=True, kw_only=True):
 
     about: ClassVar[str] = "The nodes that this one works together with, over NATS."
 
+    engine: MeshEngine = "local"
     servers: MeshServers = ()
-    name: MeshName = "diarkis"
+    app: MeshApp = "diarkis"
     key: MeshKey = ""
+    other_key: MeshOtherKey = msgspec.field(default="", name="otherKey")
+    credentials: MeshCredentials = ""
+    tls_ca: MeshTlsCa = msgspec.field(default="", name="tlsCa")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """
+        The secrets that are accepted, the one that is used first.
+        """
+        return tuple(key for key in (self.key, self.other_key) if key)
 
 
 class LogSettings(Section, frozen=True, kw_only=True):

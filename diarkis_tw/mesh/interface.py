@@ -64,6 +64,12 @@ class Mesh(Protocol):
         The address by which other nodes reach this one.
         """
 
+    @property
+    def is_ready(self) -> bool:
+        """
+        Whether other nodes can be reached at present.
+        """
+
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         """
         Enter the mesh.

@@ -35,6 +35,13 @@ class LocalMesh:
     def node_address(self) -> str:
         return self._address
 
+    @property
+    def is_ready(self) -> bool:
+        """
+        Always: there is nobody else.
+        """
+        return True
+
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
 

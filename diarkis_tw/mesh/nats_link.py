@@ -25,6 +25,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -132,7 +133,7 @@ class NatsLink:
         self._told_gone = False
         self._stopped = False
         self._thread: threading.Thread | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._out = _Queue()
         self._in = _Queue()
         # of the thread alone
@@ -153,9 +154,10 @@ class NatsLink:
     ) -> None:
         self._received = received
         self._changed = changed
+        loop = self._loop = asyncio.new_event_loop()
         # A daemon, so that a broker that hangs does not hold the process.
         self._thread = threading.Thread(
-            target=self._run, args=(tuple(subjects),), name="mesh", daemon=True
+            target=self._run, args=(loop, tuple(subjects)), name="mesh", daemon=True
         )
         self._thread.start()
 
@@ -165,6 +167,7 @@ class NatsLink:
             return False
         if not self._out.woken:
             self._out.woken = True
+            assert self._loop is not None
             self._loop.call_soon_threadsafe(self._wake_up)
         return True
 
@@ -177,12 +180,10 @@ class NatsLink:
             return
         self._stopped = True
         self._up = False
-        if self._thread is None:
-            self._loop.close()
+        if self._thread is None or self._loop is None:
             return
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop)
-            self._thread.join(STOP_TIMEOUT)
+        self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join(STOP_TIMEOUT)
 
     def _drain(self) -> None:
         """
@@ -224,12 +225,12 @@ class NatsLink:
 
     # In the thread
 
-    def _run(self, subjects: tuple[str, ...]) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _run(self, loop: asyncio.AbstractEventLoop, subjects: tuple[str, ...]) -> None:
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_until_complete(self._stay_connected(subjects))
+            loop.run_until_complete(self._stay_connected(subjects))
         finally:
-            self._loop.close()
+            loop.close()
 
     def _wake_up(self) -> None:
         if self._wake is not None:
@@ -248,11 +249,11 @@ class NatsLink:
             for server in servers:
                 if self._stopping:
                     return
-                connected = self._loop.time()
+                connected = monotonic()
                 reason = await self._connection(server, subjects)
                 reasons.append(f"{_shown(server)}: {reason}")
                 self._reactor.callFromThread(self._gone, "; ".join(reasons))
-                if self._loop.time() - connected > CONNECT_TIMEOUT:
+                if monotonic() - connected > CONNECT_TIMEOUT:
                     pause = PAUSE_FIRST
             try:
                 self._wake.clear()

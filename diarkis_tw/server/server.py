@@ -48,7 +48,6 @@ from diarkis_tw.http.route_resource import RouteResource
 from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
-from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
 from diarkis_tw.modules.dm import DirectMessages
 from diarkis_tw.modules.notification import Notification
@@ -65,6 +64,7 @@ from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.cloud_setup import CloudSetup
 from diarkis_tw.server.endpoints import Endpoints, host_port
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
+from diarkis_tw.server.mesh_setup import make_mesh
 from diarkis_tw.server.public_address import PublicAddress
 from diarkis_tw.server.reload import Reload
 from diarkis_tw.server.taken_if import PERIOD, Predicate, TakenIf
@@ -118,7 +118,7 @@ class Server(CloudSetup):
         self._registry = CommandRegistry()
         self.http = HttpRoutes()
         self._node = Node()
-        self._mesh = LocalMesh(reactor)
+        self._mesh = make_mesh(reactor, settings.mesh)
         limit = RateLimit(reactor, settings.node.max_command_rate)
         dispatcher = Dispatcher(self._registry, reactor, limit)
         self.users = Users(
@@ -632,7 +632,7 @@ class Server(CloudSetup):
             self._listeners["CONNECTOR"] = self._make_connector(connector)
         if (http := self._settings.http) is not None:
             api = EndpointResource(self._mesh, http, self._settings.client_key)
-            health = HealthResource(self._node, http.allow_origin)
+            health = HealthResource(self._node, self._mesh, http.allow_origin)
             routes = RouteResource(self.http, self._node, http, self._reactor)
             root = Root({b"endpoint": api, b"healthcheck": health}, routes)
             site = JsonSite(root, self._reactor)

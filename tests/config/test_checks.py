@@ -60,11 +60,14 @@ class BuiltTests(ChecksCase):
         ),
         (Settings(udp=UdpSettings(rcv_workers=2)), "worker processes", "UDP.rcvWorkers"),
         (
-            Settings(http=HttpSettings(), mesh=MeshSettings(servers=("nats://127.0.0.1",))),
+            Settings(
+                http=HttpSettings(),
+                mesh=MeshSettings(engine="nats", servers=("nats://127.0.0.1",)),
+            ),
             "mesh",
             "the section mesh",
         ),
-        (Settings(http=HttpSettings(), mesh=MeshSettings(name="x")), "mesh", "the section mesh"),
+        (Settings(http=HttpSettings(), mesh=MeshSettings(app="x")), "mesh", "the section mesh"),
         (Settings(http=HttpSettings(), mesh=MeshSettings(key="x")), "mesh", "the section mesh"),
         (
             Settings(http=HttpSettings(), node=NodeSettings(public_address_url="http://x")),
@@ -118,6 +121,38 @@ class RuleTests(ChecksCase):
     """
     Rules between keys.
     """
+
+    def mesh(self, **values: object) -> Settings:
+        return Settings(tcp=TcpSettings(), mesh=MeshSettings(engine="nats", **values))
+
+    def test_mesh_on_loopback(self) -> None:
+        """
+        Where all NATS servers are on loopback, no key is needed.
+        """
+        for server in ("nats://127.0.0.1:4222", "tls://localhost", "nats://[::1]:4222"):
+            self.good(self.mesh(servers=(server,)))
+
+    def test_mesh_needs_a_key(self) -> None:
+        """
+        One server elsewhere, and a key is needed, a long one.
+        """
+        for server in ("nats://10.0.0.1:4222", "tls://nats.example", "nats://"):
+            servers = ("nats://127.0.0.1", server)
+            self.bad(self.mesh(servers=servers), "mesh.servers", "mesh.key", "openssl rand")
+            self.good(self.mesh(servers=servers, key="k" * 16))
+            self.good(self.mesh(servers=servers, key="k" * 16, other_key="o" * 16))
+            self.bad(self.mesh(servers=servers, key="k" * 15), "mesh.key must have at least 16")
+            short = self.mesh(servers=servers, key="k" * 16, other_key="o")
+            self.bad(short, "mesh.otherKey must have at least 16")
+            self.bad(self.mesh(servers=servers, other_key="o" * 16), "there is no mesh.key")
+
+    def test_mesh_without_servers(self) -> None:
+        """
+        NATS needs servers, and servers need NATS.
+        """
+        self.bad(self.mesh(), "needs mesh.servers")
+        local = MeshSettings(servers=("nats://127.0.0.1",))
+        self.bad(Settings(tcp=TcpSettings(), mesh=local), 'mesh.engine is "local"')
 
     def test_nothing_to_serve(self) -> None:
         """

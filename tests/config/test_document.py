@@ -56,7 +56,7 @@ class DocumentTests(SynchronousTestCase):
             "client may give no sign of life before its connection ends. Raise it to forgive",
             chapter("TCP"),
         )
-        self.assertIn('| `name` | `"diarkis"` | a string, a word of', chapter("mesh"))
+        self.assertIn('| `app` | `"diarkis"` | a string, a word of', chapter("mesh"))
         self.assertIn("| `allowedOrigins` | `[]` | a list of strings, each an", chapter("WS"))
 
     def test_reload(self) -> None:

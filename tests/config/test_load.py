@@ -222,15 +222,15 @@ class SectionedTests(ConfigCase):
         """
         path = self.write({"TCP": {"address": "0.0.0.0"}})
         self.refused(lambda: load(path), path, "DIARKIS_CLOUD_ENV=<host>")
-        path = self.write({"TCP": {}, "mesh": {"name": "other"}})
-        self.refused(lambda: load(path), f"{path}: the section mesh is not built yet")
+        path = self.write({"UDP": {"rcvWorkers": 2}})
+        self.refused(lambda: load(path), f"{path}: UDP.rcvWorkers is not built yet")
 
     def test_a_bad_value_comes_before_not_built(self) -> None:
         """
         Also a section that is not built yet is checked key by key.
         """
-        path = self.write({"TCP": {}, "mesh": {"name": 7}})
-        self.refused(lambda: load(path), "mesh.name must be")
+        path = self.write({"UDP": {"rcvWorkers": 2, "port": True}})
+        self.refused(lambda: load(path), "UDP.port must be")
 
 
 class FlatTests(ConfigCase):

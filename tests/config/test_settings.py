@@ -84,7 +84,15 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "publicAddressUrl": "",
         "endpointRefresh": 0,
     },
-    "mesh": {"servers": (), "name": "diarkis", "key": ""},
+    "mesh": {
+        "engine": "local",
+        "servers": (),
+        "app": "diarkis",
+        "key": "",
+        "otherKey": "",
+        "credentials": "",
+        "tlsCa": "",
+    },
     "log": {"level": "info", "format": "text"},
     "app": {"module": "", "dir": "."},
 }
@@ -171,9 +179,13 @@ BAD: dict[str, dict[str, tuple[object, ...]]] = {
         "endpointRefresh": no_number(0, 86_400),
     },
     "mesh": {
+        "engine": ("", "NATS", "redis", 1, None),
         "servers": ("nats://a:1", [1], [""], ["a:4222"], ["http://a"]),
-        "name": (*NO_TEXT, "", "a.b", "a" * 65, "a\n"),
+        "app": (*NO_TEXT, "", "a.b", "a" * 65, "a\n"),
         "key": NO_TEXT,
+        "otherKey": NO_TEXT,
+        "credentials": NO_PATH,
+        "tlsCa": NO_PATH,
     },
     "log": {"level": ("", "INFO", "trace", 1, None), "format": ("", "xml", None)},
     "app": {"module": NO_TEXT, "dir": NO_PATH},
@@ -213,7 +225,14 @@ GOOD: dict[str, dict[str, tuple[object, ...]]] = {
         "publicAddressUrl": ("https://ip.example/me?x=1",),
         "endpointRefresh": (0, 86_400),
     },
-    "mesh": {"name": ("a", "A-b_9"), "key": ("k",)},
+    "mesh": {
+        "engine": ("nats",),
+        "app": ("a", "A-b_9"),
+        "key": ("k",),
+        "otherKey": ("k",),
+        "credentials": ("node.creds",),
+        "tlsCa": ("ca.pem",),
+    },
     "log": {"level": ("debug", "warn", "error", "critical"), "format": ("json",)},
     "app": {"module": ("game.commands",), "dir": ("src",)},
 }
@@ -490,11 +509,11 @@ class SettingsTests(ConfigCase):
         """
         settings = Settings(
             client_key="hunter1",
-            mesh=MeshSettings(key="hunter2"),
+            mesh=MeshSettings(key="hunter2", other_key="hunter4"),
             connector=ConnectorSettings(token="hunter3"),
         )
         self.assertNotIn("hunter", repr(settings))
-        self.assertIn("name='diarkis'", repr(settings))
+        self.assertIn("app='diarkis'", repr(settings))
 
     def test_sections_are_constant(self) -> None:
         """

@@ -57,3 +57,19 @@ class ShippedTests(SynchronousTestCase):
         ):
             sections = json.loads((CONFIGS / name).read_text())
             self.assertEqual({section for section in sections if section.isupper()}, servers)
+
+    def test_cluster(self) -> None:
+        """
+        The files of the cluster are right, have the endpoint API once and no port
+        twice, and are one mesh.
+        """
+        files = sorted((CONFIGS / "cluster").glob("*.json"))
+        self.assertEqual(len(files), 4)
+        ports: list[int] = []
+        for path in files:
+            settings = load_settings(path, environ={})
+            self.assertEqual(settings.mesh.engine, "nats")
+            self.assertEqual(settings.http is not None, path.name == "http.json")
+            self.assertEqual(json.loads(path.read_text())["$schema"], "../schema.json")
+            ports += [section.port for section in settings.transports().values()]
+        self.assertEqual(len(set(ports)), 4)

@@ -40,6 +40,14 @@ class HealthTests(HttpCase):
             self.assertEqual(answer.json(), {"status": "ok", "state": state})
             self.assertEqual(answer.headers["Cache-Control"], "no-store")
 
+    def test_ready(self) -> None:
+        """
+        A node on its own is ready for players as soon as it serves.
+        """
+        answer = self.ask("/healthcheck/ready")
+        self.assertEqual((answer.status, answer.json()["state"]), (200, "ONLINE"))
+        self.assertRefused(self.ask("/healthcheck/ready/x"), 404, "not_found")
+
     def test_head(self) -> None:
         """
         A probe may use HEAD.
