@@ -28,6 +28,7 @@ goes to the socket at once, if nothing waits there: it has nothing to wait for.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
@@ -78,7 +79,7 @@ class Phase(Enum):
 HELLO, ACCEPTED, OPEN, CLOSED = Phase
 
 
-class StreamConnection(Protocol):
+class StreamConnection(Protocol, ABC):
     """
     One client; together with a subclass a L{diarkis_tw.core.connection.Connection}
     once it is OPEN.
@@ -114,29 +115,29 @@ class StreamConnection(Protocol):
 
     # What subclasses do
 
+    @abstractmethod
     def _read(self) -> None:
         """
         Act on what has come, as long as C{_reading} is true.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _close_words(self, code: CloseCode) -> bytes:
         """
         What a client reads when an OPEN connection ends.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _terminate_words(self, code: CloseCode) -> bytes:
         """
         What it reads when the server refuses it or cannot go on.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def send(self, encoded: Encoded, reliable: bool) -> bool:
         """
         See L{diarkis_tw.core.connection.Connection.send}.
         """
-        raise NotImplementedError
 
     # Twisted's side
 

@@ -3,6 +3,7 @@ What the servers of such connections have in common: who may connect, and the sw
 after handshakes that take too long and connections that have said their last words.
 """
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -33,7 +34,7 @@ STRANGERS: Final = 1024
 """Connections in all that were never OPEN."""
 
 
-class StreamServer(Factory):
+class StreamServer(Factory, ABC):
     """
     Factory of L{StreamConnection}s.
 
@@ -73,13 +74,13 @@ class StreamServer(Factory):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
 
+    @abstractmethod
     def connection(self, host: str, address: str) -> StreamConnection:
         """
         Make one.
 
         @param host: the client's IP address; C{address} has the port too.
         """
-        raise NotImplementedError
 
     def sealing(self, keys: ConnectionKeys) -> tuple[Cipher, Cipher]:
         """

@@ -129,11 +129,10 @@ class Silence:
     A logger for Autobahn, which would let clients write the log.
     """
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return self._nothing
-
     def _nothing(self, *args: object, **fields: object) -> None:
         pass
+
+    critical = error = warn = info = debug = trace = failure = _nothing
 
 
 # Autobahn's own bases disagree about the types of some attributes.

@@ -47,7 +47,7 @@ def _as_dict(value: object) -> dict[object, object]:
     """
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError(f"a {type(value).__name__} cannot be sent")
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_as_dict).encode
@@ -67,7 +67,7 @@ def encode_json(message: dict[str, object]) -> bytes:
         text = _encode(message)
     except RecursionError:
         raise LocalProtocolError("the value is nested too deeply") from None
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise LocalProtocolError(f"the value cannot be sent: {exc}") from exc
     # msgspec 0.22 writes both as null.
     if b"null" in text and _has_non_finite(message.values()):

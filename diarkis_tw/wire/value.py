@@ -37,7 +37,7 @@ def _as_dict(value: object) -> dict[object, object]:
     """
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError(f"a {type(value).__name__} cannot be sent")
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
 def _refuse_extension(code: int, data: memoryview) -> NoReturn:
@@ -66,7 +66,7 @@ def encode_value(value: Value) -> bytes:
         return _encode(value)
     except RecursionError:
         raise LocalProtocolError("the value is nested too deeply") from None
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise LocalProtocolError(f"the value cannot be sent: {exc}") from exc
 
 
