@@ -311,3 +311,9 @@ class Settings:
         """
         sections = {"UDP": self.udp, "TCP": self.tcp, "WS": self.ws}
         return {name: section for name, section in sections.items() if section is not None}
+
+    def encryption(self) -> bool:
+        """
+        Whether clients must encrypt: not if a section says so.
+        """
+        return all(section.enable_encryption for section in self.transports().values())

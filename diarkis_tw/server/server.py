@@ -8,31 +8,16 @@ gets the server as the argument of its C{setup}.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.deprecate import deprecated
 from twisted.python.versions import Version
 
 from diarkis_tw.config.checks import check_debug_commands, check_settings
-from diarkis_tw.config.load import parse_flat_section
-from diarkis_tw.config.settings import (
-    ConnectorSettings,
-    HttpSettings,
-    Settings,
-    TcpSettings,
-    UdpSettings,
-    WsSettings,
-)
-from diarkis_tw.connector.external import SWEEP as EXTERNAL_SWEEP
-from diarkis_tw.connector.external import ExternalServer
-from diarkis_tw.connector.listener import connector_listener
-from diarkis_tw.constants import CONNECTOR_TYPE, NodeState, ServerType
-from diarkis_tw.core.admission import Admission
+from diarkis_tw.config.settings import Settings
+from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.creation import UserCreation
 from diarkis_tw.core.dispatch import Dispatcher
 from diarkis_tw.core.node import Node
@@ -41,12 +26,7 @@ from diarkis_tw.core.registry import CommandRegistry, Handler
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import ConfigError
-from diarkis_tw.http.endpoint import EndpointResource
-from diarkis_tw.http.health import HealthResource
-from diarkis_tw.http.json_resource import Root
-from diarkis_tw.http.route_resource import RouteResource
 from diarkis_tw.http.routes import HttpRoutes
-from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
 from diarkis_tw.modules.dm import DirectMessages
@@ -57,37 +37,24 @@ from diarkis_tw.modules.private_message import PrivateMessages
 from diarkis_tw.modules.room.rooms import SWEEP as ROOM_SWEEP
 from diarkis_tw.modules.room.rooms import Rooms
 from diarkis_tw.modules.session import SessionCommands
-from diarkis_tw.net.addresses import DEFAULT_ADDRESS
-from diarkis_tw.net.datagram_listener import DatagramListener
-from diarkis_tw.net.stream_listener import StreamListener
 from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server.cloud_setup import CloudSetup
-from diarkis_tw.server.endpoints import Endpoints, host_port
+from diarkis_tw.server.endpoints import host_port
+from diarkis_tw.server.kinds import Kinds
 from diarkis_tw.server.lifecycle import Callback, Lifecycle
+from diarkis_tw.server.listeners import Listeners
 from diarkis_tw.server.mesh_setup import make_mesh
 from diarkis_tw.server.public_address import PublicAddress
 from diarkis_tw.server.reload import Reload
 from diarkis_tw.server.taken_if import PERIOD, Predicate, TakenIf
-from diarkis_tw.transports.stream_server import StreamServer
-from diarkis_tw.transports.tcp import TcpServer
-from diarkis_tw.transports.udp import UdpServer
-from diarkis_tw.transports.ws import WsServer
 from diarkis_tw.units import Seconds
-from diarkis_tw.wire.cipher import AeadCache
 
 # What the Go doc deprecates was born deprecated here. Written at the functions,
 # pydoctor 25.10 refuses it: it takes the major version 0 for none.
 _deprecated = partial(deprecated, Version("diarkis_tw", 0, 1, 0))
 
-AEAD_OBJECTS: Final = 16_384
-"""AES-GCM objects kept for connections that are busy: two each, 2.5 KB an object."""
 
-AEAD_IDLE: Final[Seconds] = 1.0
-"""After once to twice this time unused an object is dropped: it costs 5 KB a user
-to keep both between two keep-alives, and 2 us to make them again."""
-
-
-class Server(CloudSetup):
+class Server(Kinds, CloudSetup):
     """
     One node. Go: package C{server}.
 
@@ -114,7 +81,6 @@ class Server(CloudSetup):
         settings = Settings() if settings is None else settings
         self._reactor = reactor
         self._settings = settings
-        self._random_bytes = random_bytes
         self._registry = CommandRegistry()
         self.http = HttpRoutes()
         self._node = Node()
@@ -124,11 +90,11 @@ class Server(CloudSetup):
         self.users = Users(
             reactor, self._mesh, dispatcher, random_bytes, settings.node.reconnect_grace
         )
-        self._listeners: dict[str, StreamListener | DatagramListener] = {}
-        self._tls: dict[str, ServerTls] = {}
-        self._external: ExternalServer | None = None
-        self._reload = Reload(settings, self._tls, self.users.limit_rate)
-        self._endpoints = Endpoints(settings.public_host, self._listeners)
+        self._listeners = Listeners(
+            reactor, self._node, self.users, self._mesh, random_bytes, settings.public_host
+        )
+        self._endpoints = self._listeners.endpoints
+        self._reload = Reload(settings, self._listeners.tls, self.users.limit_rate)
         self._public_address = PublicAddress(settings, self._endpoints, reactor, self._mesh.updated)
         self._lifecycle = Lifecycle(
             reactor,
@@ -160,90 +126,6 @@ class Server(CloudSetup):
         self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
         self._debug.room_dump = self.rooms.dump
         self.dm = DirectMessages(self.users, self._mesh, self._registry)
-
-    # Kinds
-
-    def setup_as_tcp_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
-        """
-        Be a TCP server. Go: C{server.SetupAsTCPServer}.
-
-        @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, this is a TCP server already, or too late.
-        """
-        section: TcpSettings = parse_flat_section("tcp", path_or_config)
-        self._check_new("TCP", self._settings.tcp)
-        self._settings = replace(self._settings, tcp=section)
-
-    def setup_as_udp_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
-        """
-        Be a UDP and reliable UDP server. Go: C{server.SetupAsUDPServer}.
-
-        @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, this is a UDP server already, or too late.
-        """
-        section: UdpSettings = parse_flat_section("udp", path_or_config)
-        self._check_new("UDP", self._settings.udp)
-        self._settings = replace(self._settings, udp=section)
-
-    def setup_as_websocket_server(
-        self, path_or_config: str | Path | Mapping[str, object] = ""
-    ) -> None:
-        """
-        Be a WebSocket server. Go: C{server.SetupAsWebSocketServer}.
-
-        @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, this is a WebSocket server already, or too late.
-        """
-        section: WsSettings = parse_flat_section("ws", path_or_config)
-        self._check_new("WS", self._settings.ws)
-        self._settings = replace(self._settings, ws=section)
-
-    def setup_as_http_server(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
-        """
-        Serve the endpoint API, and the routes of C{http}.
-
-        @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, this is an HTTP server already, or too late.
-        """
-        section: HttpSettings = parse_flat_section("http", path_or_config)
-        self._check_new("HTTP", self._settings.http)
-        self._settings = replace(self._settings, http=section)
-
-    def setup_as_connector(self, path_or_config: str | Path | Mapping[str, object] = "") -> None:
-        """
-        Lend registration, state and scaling to an external dedicated server, which
-        players talk to directly. Go: C{server.SetupAsConnector}.
-
-        @param path_or_config: flat JSON file, or its keys; empty = defaults.
-        @raise ConfigError: it is wrong, this is a connector already, or too late.
-        """
-        section: ConnectorSettings = parse_flat_section("connector", path_or_config)
-        self._check_new("CONNECTOR", self._settings.connector)
-        self._settings = replace(self._settings, connector=section)
-
-    def is_udp(self) -> bool:
-        """
-        Whether the server is set up as a UDP server. Go: C{server.IsUDP}.
-        """
-        return self._settings.udp is not None
-
-    def is_p2p_enabled(self) -> bool:
-        """
-        Whether UDP clients learn their public address. Go: C{server.IsP2PEnabled}.
-        """
-        return self._settings.udp is not None and self._settings.udp.enable_p2p
-
-    def is_tcp(self) -> bool:
-        """
-        Whether the server is set up as a TCP server. Go: C{server.IsTCP}.
-        """
-        return self._settings.tcp is not None
-
-    def is_websocket(self) -> bool:
-        """
-        Whether the server is set up as a WebSocket server. Go: C{server.IsWebSocket}.
-        """
-        return self._settings.ws is not None
 
     # Commands
 
@@ -488,11 +370,12 @@ class Server(CloudSetup):
         @raise ConfigError: it is not bound, or not clear which is meant.
         """
         kinds = self._kinds()
-        if not kinds and type is None and self._external is not None:
-            external = self._external.endpoint(self._external_host())
-            if external is None:
+        external = self._listeners.external
+        if not kinds and type is None and external is not None:
+            endpoint = external.endpoint(self._listeners.external_host())
+            if endpoint is None:
                 raise ConfigError("get_endpoint: no external server has registered")
-            return host_port(external.host, external.port)
+            return host_port(endpoint.host, endpoint.port)
         if type is None:
             if len(kinds) != 1:
                 raise ConfigError("get_endpoint: say of which type, as in ServerType.TCP")
@@ -514,13 +397,16 @@ class Server(CloudSetup):
         """
         Host and port really bound, by section: TCP, HTTP and so on.
         """
-        return {name: (listener.host, listener.port) for name, listener in self._listeners.items()}
+        return {
+            name: (listener.host, listener.port)
+            for name, listener in self._listeners.by_section.items()
+        }
 
     def tls(self) -> dict[str, ServerTls]:
         """
         Certificates and keys by section, of those that have TLS.
         """
-        return dict(self._tls)
+        return dict(self._listeners.tls)
 
     # Life cycle
 
@@ -567,39 +453,16 @@ class Server(CloudSetup):
 
     # Putting it together
 
-    def _check_new(self, name: str, section: object) -> None:
-        if section is not None:
-            raise ConfigError(f"the server is set up as {name} server already")
-        if self._listeners:
-            raise ConfigError(f"too late to be a {name} server: set it up in setup(server)")
-
-    def _kinds(self) -> list[ServerType]:
-        return [ServerType(name) for name in self._settings.transports()]
-
     def _describe(self) -> NodeInfo:
         endpoints = self._endpoints.describe(self._settings.node.type)
         ccu = self.users.ccu()
-        if (external := self._external) is not None:
+        if (external := self._listeners.external) is not None:
             ccu += external.ccu()
-            if (endpoint := external.endpoint(self._external_host())) is not None:
+            endpoint = external.endpoint(self._listeners.external_host())
+            if endpoint is not None:
                 endpoints[external.server_type] = endpoint
-        return NodeInfo(
-            self._mesh.node_address, self._node.state, endpoints, ccu, self._encryption()
-        )
-
-    def _external_host(self) -> str:
-        return self._endpoints.host or DEFAULT_ADDRESS
-
-    def _make_tls(
-        self, name: str, section: TcpSettings | WsSettings | HttpSettings
-    ) -> ServerTls | None:
-        if not section.tls_certificate:
-            return None
-        tls = self._tls[name] = ServerTls(name, section.tls_certificate, section.tls_private_key)
-        return tls
-
-    def _encryption(self) -> bool:
-        return all(section.enable_encryption for section in self._settings.transports().values())
+        encryption = self._settings.encryption()
+        return NodeInfo(self._mesh.node_address, self._node.state, endpoints, ccu, encryption)
 
     def _assemble(self) -> None:
         check_settings(self._settings, host_known=self._public_address.is_certain)
@@ -610,73 +473,5 @@ class Server(CloudSetup):
             self._lifecycle.every(refresh, self._public_address.refresh)
         self._registry.freeze()
         self.http.freeze(served=self._settings.http is not None)
-        encryption = self._encryption()
-        UserCreation(self._mesh, self._node, self.users, encryption)
-        admission = Admission(self._node, self.users, encryption, self._random_bytes)
-        ciphers = AeadCache(AEAD_OBJECTS)
-        self._lifecycle.every(AEAD_IDLE, ciphers.rotate)
-        if (tcp := self._settings.tcp) is not None:
-            server = TcpServer(tcp, self.users, admission, ciphers, self._reactor)
-            self._listeners["TCP"] = self._stream_listener("TCP", tcp, server)
-        if (ws := self._settings.ws) is not None:
-            sockets = WsServer(ws, self.users, admission, ciphers, self._reactor)
-            self._listeners["WS"] = self._stream_listener("WS", ws, sockets)
-        if (udp := self._settings.udp) is not None:
-            datagrams = UdpServer(
-                udp, self.users, admission, ciphers, self._reactor, self._random_bytes
-            )
-            self._listeners["UDP"] = DatagramListener(
-                self._reactor, datagrams, "UDP", udp.address, udp.nic, udp.port
-            )
-        if (connector := self._settings.connector) is not None:
-            self._listeners["CONNECTOR"] = self._make_connector(connector)
-        if (http := self._settings.http) is not None:
-            api = EndpointResource(self._mesh, http, self._settings.client_key)
-            health = HealthResource(self._node, self._mesh, http.allow_origin)
-            routes = RouteResource(self.http, self._node, http, self._reactor)
-            root = Root({b"endpoint": api, b"healthcheck": health}, routes)
-            site = JsonSite(root, self._reactor)
-            self._listeners["HTTP"] = StreamListener(
-                self._reactor,
-                site,
-                "HTTP",
-                http.address,
-                http.nic,
-                http.port,
-                fixed=http.use_fixed_port,
-                tls=self._make_tls("HTTP", http),
-                when_closed=site.when_closed,
-                abort=site.abort_all,
-            )
-        self._lifecycle.listeners += self._listeners.values()
-
-    def _stream_listener(
-        self, name: str, section: TcpSettings | WsSettings, server: StreamServer
-    ) -> StreamListener:
-        return StreamListener(
-            self._reactor,
-            server,
-            name,
-            section.address,
-            section.nic,
-            section.port,
-            tls=self._make_tls(name, section),
-            when_closed=server.when_closed,
-            abort=server.abort_all,
-        )
-
-    def _make_connector(self, settings: ConnectorSettings) -> StreamListener:
-        server_type = self._settings.node.type or CONNECTOR_TYPE
-        external = self._external = ExternalServer(
-            self._reactor, self._node, self._mesh, server_type, settings.connection_ttl
-        )
-        self._lifecycle.occupied.append(external)
-        self._lifecycle.every(EXTERNAL_SWEEP, external.sweep)
-        return connector_listener(
-            self._reactor,
-            settings,
-            external,
-            self._node,
-            self._external_host,
-            self._lifecycle.terminate,
-        )
+        UserCreation(self._mesh, self._node, self.users, self._settings.encryption())
+        self._listeners.add(self._settings, self.http, self._lifecycle)

@@ -253,7 +253,7 @@ class RealTests(TestCase):
         """
         client = self.client()
         yield self.until(lambda: self.server.users.ccu())
-        udp = self.server._listeners["UDP"]._listening.protocol  # type: ignore[union-attr]
+        udp = self.server._listeners.by_section["UDP"]._listening.protocol  # type: ignore[union-attr]
         connections = udp._connections
         udp._connections = {}
         client.command(10, b"lost")
@@ -283,7 +283,7 @@ class RealTests(TestCase):
         """
         The real socket takes the options, and what is too large for the path counts as loss.
         """
-        udp = self.server._listeners["UDP"]._listening.protocol  # type: ignore[union-attr]
+        udp = self.server._listeners.by_section["UDP"]._listening.protocol  # type: ignore[union-attr]
         udp.write(bytes(70_000), self.address)
         self.assertEqual(udp.unsent, 1)
         option = DONT_FRAGMENT.get(sys.platform)
