@@ -352,6 +352,14 @@ class Connection:
             )
         return self._outgoing.add_reliable(message, channel, now)
 
+    def prompt(self, message: bytes) -> bytes | None:
+        """
+        Make an unreliable message a datagram of its own, which needs no L{flush}.
+
+        @return: L{None} if it has to wait its turn, for L{send}.
+        """
+        return self.sender.prompt(message) if self.state is STATE_OPEN else None
+
     @property
     def queued(self) -> int:
         """

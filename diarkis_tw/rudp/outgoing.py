@@ -59,6 +59,7 @@ class Outgoing:
     @ivar active: channels with frames that were never sent, next in turn first.
     @ivar unreliable: MESSAGE frames.
     @ivar room: bytes of frames in a packet.
+    @ivar message_most: bytes of a message in one frame, with its header.
     @ivar dropped: unreliable messages dropped at a full queue.
     @ivar full_since: since when messages are refused; L{None} once a reliable one
         was taken, or there is room again.
@@ -67,7 +68,6 @@ class Outgoing:
 
     __slots__ = (
         "_channels",
-        "_message_most",
         "_redundancy",
         "_sent",
         "_unreliable_bytes",
@@ -76,6 +76,7 @@ class Outgoing:
         "control",
         "dropped",
         "full_since",
+        "message_most",
         "ping",
         "retransmit",
         "retransmitted",
@@ -91,7 +92,7 @@ class Outgoing:
         @param message_most: bytes of a message in one frame, with its header.
         """
         self.room = room
-        self._message_most = message_most
+        self.message_most = message_most
         self._window = window
         self._redundancy = Redundancy() if redundancy else None
         self._sent = sent
@@ -121,10 +122,10 @@ class Outgoing:
         @raise LocalProtocolError: it does not fit a packet.
         """
         size = len(message)
-        if size > self._message_most:
+        if size > self.message_most:
             raise LocalProtocolError(
                 f"an unreliable message of {size} bytes does not fit one packet: "
-                f"at most {self._message_most} bytes, header included; or send it reliably"
+                f"at most {self.message_most} bytes, header included; or send it reliably"
             )
         sent = self._sent
         if (
@@ -147,7 +148,7 @@ class Outgoing:
         @raise LocalProtocolError: no such channel.
         """
         size = len(message)
-        most = self._message_most
+        most = self.message_most
         count = 1 if size <= most else -(-size // most)
         sent = self._sent
         if (

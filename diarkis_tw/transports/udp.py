@@ -81,6 +81,10 @@ class UdpServer(DatagramProtocol):
 
     @ivar retry_interval: the time-out on a path of which nothing is known.
     @ivar dirty: connections that may have something to send, see L{flush_soon}.
+    @ivar prompted: while a command that came alone is dealt with, who was sent an
+        unreliable message at once: it has nothing to wait for, and most commands
+        have one for each. Further ones wait for the end of the turn, as everything
+        does when this is L{None}.
     @ivar latest: what L{now} last said: at most a sweep ago.
     @ivar junk: datagrams that are nothing of this protocol.
     @ivar unsent: datagrams that the system did not take, which count as loss.
@@ -121,6 +125,7 @@ class UdpServer(DatagramProtocol):
         self._leaving: dict[UdpConnection, None] = {}
         self._closed: list[Deferred[None]] = []
         self.dirty: dict[UdpConnection, None] = {}
+        self.prompted: set[UdpConnection] | None = None
         self._flush_call: IDelayedCall | None = None
         self._each_turn = settings.flush_interval == 0
         self._reading = False
@@ -236,10 +241,13 @@ class UdpServer(DatagramProtocol):
         """
         # A delayed call for the answers would cost another turn of the reactor.
         self._reading = True
+        if len(arrived) == 1 and self._each_turn:
+            self.prompted = set()
         try:
             self._receive(arrived)
         finally:
             self._reading = False
+            self.prompted = None
         if self._each_turn:
             self._flush()
 

@@ -147,6 +147,13 @@ class UdpConnection:
         if self.phase is not OPEN:
             return False
         server = self._server
+        prompted = server.prompted
+        if prompted is not None and not reliable and self not in prompted:
+            prompted.add(self)
+            datagram = self.rudp.prompt(encoded.binary)
+            if datagram is not None:
+                server.write(datagram, self.path.address)
+                return True
         if self not in server.dirty:
             server.flush_soon(self)
         return self.rudp.send(encoded.binary, reliable, 0, server.latest)

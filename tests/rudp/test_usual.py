@@ -9,6 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import CloseCode
+from diarkis_tw.errors import LocalProtocolError
 from diarkis_tw.rudp.channel import ReassemblyBudget
 from diarkis_tw.rudp.connection import Connection, State
 from diarkis_tw.rudp.limits import Limits
@@ -114,7 +115,7 @@ class Walk:
         @return: everything that can be known of each twin afterwards.
         """
         what = self.random.choices(
-            (self.receive, self.send, self.wait, self.unusual), (10, 10, 6, 1)
+            (self.receive, self.send, self.prompt, self.wait, self.unusual), (10, 8, 2, 6, 1)
         )[0]()
         outcomes = []
         for peer in self.twins:
@@ -223,6 +224,29 @@ class Walk:
             size = random.choice((200, MOST))
         message = random.randbytes(size)
         return lambda peer: peer.connection.send(message, is_reliable, channel, peer.now)
+
+    def prompt(self) -> Any:
+        """
+        The owner sends something unreliable that shall leave at once, if it may.
+        """
+        message = self.random.randbytes(self.random.choice((0, 64, self.full, self.full + 1)))
+        datagrams: list[bytes] = []
+
+        def send(peer: Peer) -> object:
+            connection = peer.connection
+            if not datagrams:
+                datagram = connection.prompt(message)
+                if datagram is not None:
+                    datagrams.append(datagram)
+                    return datagrams
+            elif connection.send(message, False, 0, peer.now):
+                return connection.flush(peer.now)
+            try:
+                return connection.send(message, False, 0, peer.now)
+            except LocalProtocolError as error:
+                return str(error)
+
+        return send
 
     def wait(self) -> Any:
         """

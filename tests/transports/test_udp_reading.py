@@ -2,6 +2,8 @@
 Tests of L{diarkis_tw.transports.udp}: what is read in one go is answered after it.
 """
 
+from collections.abc import Callable
+
 from diarkis_tw.core.user import User
 from diarkis_tw.wire.datagram import HELLO_BYTE, HELLO_SIZE
 from diarkis_tw.wire.frame import MESSAGE, RELIABLE, Frame
@@ -53,6 +55,41 @@ class ReadingTests(UdpCase):
         self.arrive(alice, b"a1", b"a2")
         self.port.doRead()
         self.assertEqual(self.messages(bob), [[b"a1", b"a2"]])
+
+    def test_prompt(self) -> None:
+        """
+        What a command that came alone has for a client leaves before the handler is
+        done; the second message and what is reliable wait for the end of the reading.
+        """
+        alice, bob = self.opened(), self.opened(self.user("bob"))
+        at_once: list[list[list[bytes]]] = []
+        user = self.server.users.find_uid("bob")
+        assert user is not None
+
+        def handle(ver: int, cmd: int, payload: bytes, sender: User) -> None:
+            user.server_push(ver, cmd, b"p1", False)
+            at_once.append(self.messages(bob))
+            user.server_push(ver, cmd, b"p2", False)
+            user.server_push(ver, cmd, b"p3", True)
+            at_once.append(self.messages(bob))
+
+        self.handle = handle
+        self.arrive(alice, b"a1")
+        self.port.doRead()
+        self.assertEqual(at_once, [[[b"p1"]], []])
+        self.assertEqual(self.messages(bob), [[b"p2", b"p3"]])
+
+    def test_prompt_behind(self) -> None:
+        """
+        Nothing overtakes what waits for the same client already.
+        """
+        user = self.user("bob")
+        alice, bob = self.opened(), self.opened(user)
+        self.pushed_to = "bob"
+        user.server_push(2, ECHO, b"p0", False)
+        self.arrive(alice, b"a1")
+        self.port.doRead()
+        self.assertEqual(self.messages(bob), [[b"p0", b"a1"]])
 
     def test_outside(self) -> None:
         """
@@ -135,8 +172,12 @@ class ReadingTests(UdpCase):
         self.assertEqual(self.messages(alice), [[b"a2"]])
 
     pushed_to = ""
+    handle: Callable[[int, int, bytes, User], None] | None = None
 
     def _echo(self, ver: int, cmd: int, payload: bytes, user: User) -> bytes | None:  # type: ignore[override]
+        if self.handle is not None:
+            self.handle(ver, cmd, payload, user)
+            return None
         if not self.pushed_to:
             return payload
         other = self.server.users.find_uid(self.pushed_to)
