@@ -45,10 +45,11 @@ FLUSH: Final[Seconds] = 1.0
 Callback = Callable[[], object]
 
 
-async def _nothing() -> None:
+async def _nothing() -> Callback:
     """
     There is no public address to be found out.
     """
+    return lambda: None
 
 
 class Listener(Protocol):
@@ -130,7 +131,8 @@ class Lifecycle(Service):
     @ivar on_hangup: called when the process is told to read its configuration again.
     @ivar parts: started and stopped with the sweep of users.
     @ivar prepare: called first of all, to make C{listeners}.
-    @ivar find_public_address: called when all is bound, to know what to announce.
+    @ivar find_public_address: called when all is bound, to know what to announce. What
+        it returns is called after C{on_ready}, and may refuse the start, too.
     @ivar occupied: what is waited for before the end.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
@@ -166,7 +168,7 @@ class Lifecycle(Service):
         self.on_online: list[Callback] = []
         self.on_hangup: Callback = lambda: None
         self.prepare: Callback = lambda: None
-        self.find_public_address: Callable[[], Awaitable[None]] = _nothing
+        self.find_public_address: Callable[[], Awaitable[Callback]] = _nothing
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
         self._periodic: list[tuple[LoopingCall, Seconds]] = []
@@ -220,7 +222,7 @@ class Lifecycle(Service):
         await self._run("on_start", self.on_start)
         for listener in self.listeners:
             listener.bind()
-        await self.find_public_address()
+        check_public_address = await self.find_public_address()
         self._describe()
         self._mesh.join(self._describe)
         self._users.start()
@@ -229,6 +231,7 @@ class Lifecycle(Service):
         for loop, period in self._periodic:
             background("a periodic job of the node", loop.start(period, now=False))
         await self._run("on_ready", self.on_ready)
+        check_public_address()
         self._node.ready()
         await self._running
         for callback in self.on_online:
