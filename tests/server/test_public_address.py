@@ -125,6 +125,20 @@ class AutomaticTests(PublicAddressCase):
         self.assertIn(port, self.reactor.ports)
         self.assertAnnounced(f"198.51.100.1:{port}")
 
+    def test_quiet(self):
+        """
+        The log says what was found, and nothing about the connections it took.
+        """
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.make("GCP", base=None)
+        self.start()
+        self.assertAnnounced("198.51.100.2:7200")
+        said = [event["log_format"] for event in events]
+        self.assertTrue([text for text in said if "the public address is" in text])
+        self.assertEqual([text for text in said if "factory" in text], [])
+
     def test_order(self):
         """
         Bound, then the address, then on_ready; not ONLINE before.
