@@ -7,7 +7,7 @@ From start to end of a node::
     SIGTERM, terminate()    OFFLINE, clients told; until the node is empty, at
                             most the shutdown timeout; then finish, status 0
     SIGINT                  the same with INTERRUPT_DRAIN
-    a second one of these   ends at once
+    a second signal         ends at once; so does terminate() when it ends already
     SIGHUP                  on_hangup, any number of times
     finish                  sessions end with SERVER_OFFLINE, last words are
                             flushed, on_terminate, leave the mesh
@@ -179,6 +179,7 @@ class Lifecycle(Service):
         self._begun = False
         self._failure: StartError | None = None
         self._ending = False
+        self._unsignalled = False
         self._at_once = False
         node.observe(users.tell_state)
         node.observe(lambda state: mesh.updated())
@@ -273,7 +274,7 @@ class Lifecycle(Service):
 
         def received(number: int, frame: FrameType | None) -> None:
             drain = INTERRUPT_DRAIN if number == signal.SIGINT else self._shutdown_timeout
-            cast(IReactorFromThreads, self._reactor).callFromThread(self.terminate, drain)
+            cast(IReactorFromThreads, self._reactor).callFromThread(self._signalled, drain)
 
         def hung_up(number: int, frame: FrameType | None) -> None:
             cast(IReactorFromThreads, self._reactor).callFromThread(self._hung_up)
@@ -283,6 +284,16 @@ class Lifecycle(Service):
         if hasattr(signal, "SIGHUP"):  # not on Windows
             signal.signal(signal.SIGHUP, hung_up)
         self._running.callback(None)
+
+    def _signalled(self, drain: Seconds) -> None:
+        if self._unsignalled:
+            # Whoever sends the first signal knows nothing of a command before it, and
+            # wants an end in good order.
+            self._unsignalled = False
+            self.log.info("the node is ending already; the next signal ends it at once")
+            return
+        self.terminate(drain)
+        self._unsignalled = False
 
     def _hung_up(self) -> None:
         if not self._ending:
@@ -302,7 +313,7 @@ class Lifecycle(Service):
                 listener.abort()
             self.stop_process(0)
             return
-        self._ending = True
+        self._ending = self._unsignalled = True
         limit = self._shutdown_timeout if drain is None else drain
         background("termination", Deferred.fromCoroutine(self._terminate(limit)))
 
