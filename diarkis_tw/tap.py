@@ -31,6 +31,7 @@ from diarkis_tw.config.load import default_settings, load_settings
 from diarkis_tw.config.settings import Settings
 from diarkis_tw.errors import ConfigError
 from diarkis_tw.net.certificate import names_of
+from diarkis_tw.net.steady_time import count_steadily
 from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.server import Server
 from diarkis_tw.server.application import Setup, find_application
@@ -110,6 +111,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    count_steadily(cast(IReactorTime, reactor))
     server = Server(cast(IReactorTime, reactor), options.settings)
     service = server.service()
     core = cast(IReactorCore, reactor)

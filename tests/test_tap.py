@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ class TapCase(SynchronousTestCase):
         self.environ = kept
         self.patch(os, "environ", kept)
         self.patch(sys, "path", sys.path[:])
+        self.patch(reactor, "seconds", reactor.seconds)
 
     def write(self, name: str, content: object) -> str:
         """
@@ -209,6 +211,13 @@ class MakeServiceTests(TapCase):
         self.assertEqual(set(reactor.getReaders()), before)
         self.assertEqual(len(sys.modules["tap_game2"].made), 1)
         self.assertEqual(service.listeners, [])
+
+    def test_steadyTime(self) -> None:
+        """
+        The node's time does not follow the system's clock, which may be set.
+        """
+        makeService(self.parse("--app", "diarkis_tw.demo"))
+        self.assertIs(reactor.seconds, time.monotonic)
 
     def test_asynchronousSetup(self) -> None:
         """

@@ -46,6 +46,7 @@ from diarkis_tw.client import (
     ServerType,
     connect,
 )
+from diarkis_tw.net.steady_time import count_steadily
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -183,6 +184,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from twisted.internet import reactor  # noqa: TID251 - where the reactor enters
 
+    count_steadily(IReactorTime(reactor))
     scripted = args.send is not None or args.expect is not None
     work = run_script(reactor, args) if scripted else run_conversation(reactor, args)
     try:

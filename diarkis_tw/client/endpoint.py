@@ -25,6 +25,7 @@ from zope.interface import implementer
 from diarkis_tw.client.tls import ClientTls, tls_fault
 from diarkis_tw.constants import NO_PROTOCOL, PROTOCOL_VERSION, UID_MAX_BYTES, ServerType
 from diarkis_tw.errors import EndpointError, LocalProtocolError
+from diarkis_tw.net.http_connections import QuietConnections
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.keys import SessionKeys
 
@@ -218,7 +219,8 @@ def http_client(reactor: IReactorTCP, tls: ClientTls | None = None) -> HTTPClien
     @param tls: whom to trust over https; L{None} = the system's authorities.
     @return: the HTTP client.
     """
-    return HTTPClient(Agent(reactor, tls or ClientTls()), data_to_body_producer=_Body)
+    agent = Agent(reactor, tls or ClientTls(), pool=QuietConnections(reactor, persistent=False))
+    return HTTPClient(agent, data_to_body_producer=_Body)
 
 
 async def ask_endpoint(

@@ -26,6 +26,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
+from diarkis_tw.net.http_connections import QuietConnections
 from diarkis_tw.units import Seconds
 
 CONNECT_TIMEOUT: Final[Seconds] = 2.0
@@ -100,7 +101,8 @@ def metadata_client(reactor: IReactorTCP) -> HTTPClient:
 
     @param reactor: makes the connections.
     """
-    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
+    connections = QuietConnections(reactor, persistent=False)
+    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=connections))
 
 
 async def fetch(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from diarkis_tw.config.hosts import is_loopback, is_wildcard
+from diarkis_tw.config.hosts import DEFAULT_ADDRESS, ip_address, is_loopback, is_wildcard
 from diarkis_tw.config.json_file import shown
 from diarkis_tw.config.section import extra
 from diarkis_tw.config.settings import (
@@ -66,6 +66,8 @@ def check_settings(
         _check_built(settings, built)
         _check_encryption(settings)
         _check_tls(settings)
+        if settings.http is not None:
+            _check_fixed_port(settings.http, settings)
         if settings.udp is not None:
             _check_workers(settings.udp, cores or os.cpu_count() or 1)
         _check_node_type(settings)
@@ -163,6 +165,48 @@ def _check_tls(settings: Settings) -> None:
                 f"{name}.tlsCertificate and {name}.tlsPrivateKey need each other, but only "
                 f"{name}.{next(iter(files))} is set. Set both or none."
             )
+
+
+def _check_fixed_port(http: HttpSettings, settings: Settings) -> None:
+    """
+    HTTP is bound last, so a port that others have is theirs. These go on to the next
+    one where it is taken; a fixed one does not.
+    """
+    if not http.use_fixed_port or http.port == 0:
+        return
+    streams: dict[str, tuple[str, str, int]] = {}
+    for name, section in (("TCP", settings.tcp), ("WS", settings.ws)):
+        if section is not None:
+            streams[name] = (section.address, section.nic, section.port)
+    if settings.connector is not None:
+        streams["CONNECTOR"] = (DEFAULT_ADDRESS, "", settings.connector.port)
+    for name, (address, nic, port) in streams.items():
+        if port == http.port and _certainly_meet((address, nic), (http.address, http.nic)):
+            raise ConfigError(
+                f"{name}.port and HTTP.port are both {port} on the same address, where {name} is "
+                "bound first, and HTTP.useFixedPort allows HTTP no other. Set another port in "
+                "one of them."
+            )
+
+
+def _certainly_meet(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """
+    Whether two sockets could not have the same port. Which address an interface has
+    is not known here.
+
+    @param one: C{address} and C{nic} of a section.
+    """
+    if one == other:
+        return True
+    addresses = []
+    for address, nic in (one, other):
+        if nic and not address:
+            return False
+        addresses.append(ip_address(DEFAULT_ADDRESS if address in ("", "localhost") else address))
+    first, second = addresses
+    if first is None or second is None or first.version != second.version:
+        return False
+    return first == second or first.is_unspecified or second.is_unspecified
 
 
 def _check_encryption(settings: Settings) -> None:

@@ -8,6 +8,9 @@ from typing import Final
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+DEFAULT_ADDRESS: Final = "127.0.0.1"
+"""What is bound if a section says nothing: only this machine can connect."""
+
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 
 _NAME_MAX_LENGTH: Final = 253

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from diarkis_tw.config.hosts import DEFAULT_ADDRESS
 from diarkis_tw.config.settings import ConnectorSettings
 from diarkis_tw.connector.api import ConnectorResource
 from diarkis_tw.connector.external import ExternalServer
 from diarkis_tw.core.node import Node
 from diarkis_tw.http.json_resource import JsonResource, Root
 from diarkis_tw.http.site import JsonSite
-from diarkis_tw.net.addresses import DEFAULT_ADDRESS
 from diarkis_tw.net.stream_listener import StreamListener
 
 

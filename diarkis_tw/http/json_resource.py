@@ -20,8 +20,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from diarkis_tw.core.background import FAULTS
-from diarkis_tw.errors import HttpError
+from diarkis_tw.errors import HttpError, RemoteProtocolError
 from diarkis_tw.http.response import NO_BODY, Response
+from diarkis_tw.wire.json_text import refuse_duplicates
 
 BODY_LIMIT: Final = 64 * 1024
 """Bytes of a request's body: data of a user, not an upload."""
@@ -40,14 +41,19 @@ ALLOWED_HEADERS: Final = b"Content-Type, ClientKey, ResponseVersion"
 
 def parse_object(body: bytes, sentence: str) -> dict[str, object]:
     """
-    Parse a JSON object.
+    Parse a JSON object. A key that an object has twice is refused: msgspec takes the
+    last one, a proxy in front of this server perhaps the first.
 
     @param sentence: what it must be, for the error.
     @raise HttpError: 400, it is something else.
     """
     try:
-        return msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        value = msgspec.json.decode(body, type=dict[str, object])
+        # Each member has one colon: with no more of them than members nothing was lost.
+        if body.count(b":") != len(value):
+            refuse_duplicates(body)
+        return value
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, RemoteProtocolError) as error:
         raise HttpError(400, f"{sentence}: {error}.", "bad_body") from None
 
 

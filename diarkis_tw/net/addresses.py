@@ -11,10 +11,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
+from diarkis_tw.config.hosts import DEFAULT_ADDRESS
 from diarkis_tw.errors import ConfigError
-
-DEFAULT_ADDRESS: Final = "127.0.0.1"
-"""What is bound if a section says nothing: only this machine can connect."""
 
 _SIOCGIFADDR: Final = 0x8915
 """netdevice(7): the IPv4 address of an interface."""

@@ -7,9 +7,10 @@ may say more.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 
 import msgspec
+from msgspec.inspect import IntType, StructType, type_info
 
 from diarkis_tw.errors import LocalProtocolError, RemoteProtocolError
 
@@ -43,6 +44,11 @@ class Command(Generic[RequestShape, AnswerShape]):
         self.request = request
         self.answer = answer
         self._decode = msgspec.msgpack.Decoder(request, ext_hook=_refuse_extension).decode
+        self._whole = [
+            field.encode_name
+            for field in cast(StructType, type_info(request)).fields
+            if isinstance(field.type, IntType)
+        ]
 
     def decode(self, payload: bytes) -> RequestShape:
         """
@@ -59,14 +65,23 @@ class Command(Generic[RequestShape, AnswerShape]):
 
     def read(self, value: Mapping[str, object]) -> RequestShape:
         """
-        Read a request that came as JSON, in which bytes are base64.
+        Read a request that came as JSON, in which bytes are base64, and C{4.0} may be a
+        whole number, since some languages have no others.
 
         @raise RemoteProtocolError: as for L{decode}.
         """
-        return as_shape(value, self.request)
+        whole = {key: int(number) for key in self._whole if _is_whole(number := value.get(key))}
+        return as_shape({**value, **whole} if whole else value, self.request)
 
 
 _EMPTY_MAP: Final = b"\x80"
+
+WHOLE_MAX: Final = 2.0**53
+"""Beyond it a float does not say which whole number is meant."""
+
+
+def _is_whole(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and value.is_integer() and abs(value) <= WHOLE_MAX
 
 
 def _refuse_extension(code: int, data: memoryview) -> NoReturn:

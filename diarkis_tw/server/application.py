@@ -35,6 +35,12 @@ def find_application(name: str, directory: str) -> Setup:
         if found is None and "." in name:
             module_name, _, attribute = name.rpartition(".")
             found = _import(module_name)
+    except SystemExit as error:
+        raise ConfigError(
+            f"app {name}: {_where(error)}importing {module_name} ends the process, with "
+            f"{error.code!r}. Move what is to run only when the file itself is started below "
+            'if __name__ == "__main__":'
+        ) from error
     except Exception as error:
         raise ConfigError(f"app {name}: {_where(error)}{type(error).__name__}: {error}") from error
     if found is None:
@@ -65,7 +71,7 @@ def _import(name: str) -> object | None:
         raise
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """
     The last place of the application's own code in the traceback.
     """

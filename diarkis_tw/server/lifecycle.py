@@ -7,7 +7,7 @@ From start to end of a node::
     SIGTERM, terminate()    OFFLINE, clients told; until the node is empty, at
                             most the shutdown timeout; then finish, status 0
     SIGINT                  the same with INTERRUPT_DRAIN
-    a second one of these   ends at once
+    a second signal         ends at once; so does terminate() when it ends already
     SIGHUP                  on_hangup, any number of times
     finish                  sessions end with SERVER_OFFLINE, last words are
                             flushed, on_terminate, leave the mesh
@@ -45,10 +45,11 @@ FLUSH: Final[Seconds] = 1.0
 Callback = Callable[[], object]
 
 
-async def _nothing() -> None:
+async def _nothing() -> Callback:
     """
     There is no public address to be found out.
     """
+    return lambda: None
 
 
 class Listener(Protocol):
@@ -130,7 +131,8 @@ class Lifecycle(Service):
     @ivar on_hangup: called when the process is told to read its configuration again.
     @ivar parts: started and stopped with the sweep of users.
     @ivar prepare: called first of all, to make C{listeners}.
-    @ivar find_public_address: called when all is bound, to know what to announce.
+    @ivar find_public_address: called when all is bound, to know what to announce. What
+        it returns is called after C{on_ready}, and may refuse the start, too.
     @ivar occupied: what is waited for before the end.
     @ivar stop_process: ends the process with a status.
     @ivar log_observer: what the application shall log with; L{None} = as it likes.
@@ -166,7 +168,7 @@ class Lifecycle(Service):
         self.on_online: list[Callback] = []
         self.on_hangup: Callback = lambda: None
         self.prepare: Callback = lambda: None
-        self.find_public_address: Callable[[], Awaitable[None]] = _nothing
+        self.find_public_address: Callable[[], Awaitable[Callback]] = _nothing
         self.stop_process: Callable[[int], None] = lambda status: None
         self.log_observer: ILogObserver | None = None
         self._periodic: list[tuple[LoopingCall, Seconds]] = []
@@ -177,6 +179,7 @@ class Lifecycle(Service):
         self._begun = False
         self._failure: StartError | None = None
         self._ending = False
+        self._unsignalled = False
         self._at_once = False
         node.observe(users.tell_state)
         node.observe(lambda state: mesh.updated())
@@ -220,7 +223,7 @@ class Lifecycle(Service):
         await self._run("on_start", self.on_start)
         for listener in self.listeners:
             listener.bind()
-        await self.find_public_address()
+        check_public_address = await self.find_public_address()
         self._describe()
         self._mesh.join(self._describe)
         self._users.start()
@@ -229,6 +232,7 @@ class Lifecycle(Service):
         for loop, period in self._periodic:
             background("a periodic job of the node", loop.start(period, now=False))
         await self._run("on_ready", self.on_ready)
+        check_public_address()
         self._node.ready()
         await self._running
         for callback in self.on_online:
@@ -270,7 +274,7 @@ class Lifecycle(Service):
 
         def received(number: int, frame: FrameType | None) -> None:
             drain = INTERRUPT_DRAIN if number == signal.SIGINT else self._shutdown_timeout
-            cast(IReactorFromThreads, self._reactor).callFromThread(self.terminate, drain)
+            cast(IReactorFromThreads, self._reactor).callFromThread(self._signalled, drain)
 
         def hung_up(number: int, frame: FrameType | None) -> None:
             cast(IReactorFromThreads, self._reactor).callFromThread(self._hung_up)
@@ -280,6 +284,16 @@ class Lifecycle(Service):
         if hasattr(signal, "SIGHUP"):  # not on Windows
             signal.signal(signal.SIGHUP, hung_up)
         self._running.callback(None)
+
+    def _signalled(self, drain: Seconds) -> None:
+        if self._unsignalled:
+            # Whoever sends the first signal knows nothing of a command before it, and
+            # wants an end in good order.
+            self._unsignalled = False
+            self.log.info("the node is ending already; the next signal ends it at once")
+            return
+        self.terminate(drain)
+        self._unsignalled = False
 
     def _hung_up(self) -> None:
         if not self._ending:
@@ -299,7 +313,7 @@ class Lifecycle(Service):
                 listener.abort()
             self.stop_process(0)
             return
-        self._ending = True
+        self._ending = self._unsignalled = True
         limit = self._shutdown_timeout if drain is None else drain
         background("termination", Deferred.fromCoroutine(self._terminate(limit)))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from diarkis_tw.config.hosts import DEFAULT_ADDRESS
 from diarkis_tw.config.settings import (
     ConnectorSettings,
     HttpSettings,
@@ -28,7 +29,6 @@ from diarkis_tw.http.route_resource import RouteResource
 from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.http.site import JsonSite
 from diarkis_tw.mesh.interface import Mesh
-from diarkis_tw.net.addresses import DEFAULT_ADDRESS
 from diarkis_tw.net.datagram_listener import DatagramListener
 from diarkis_tw.net.stream_listener import StreamListener
 from diarkis_tw.net.tls import ServerTls

@@ -24,7 +24,7 @@ from diarkis_tw.cloud.sources import CLOUDS, Source, what_is_my_ip
 from diarkis_tw.config.hosts import ip_address
 from diarkis_tw.config.settings import Settings
 from diarkis_tw.core.background import background
-from diarkis_tw.errors import CloudError
+from diarkis_tw.errors import CloudError, ConfigError
 from diarkis_tw.server.endpoints import Endpoints
 
 
@@ -157,20 +157,37 @@ class PublicAddress:
                 base=self._settings.metadata_base,
             )
 
-    async def find(self) -> None:
+    async def find(self) -> Callable[[], None]:
         """
         Find the address, if somebody is to be asked.
 
+        @return: what is to be called when the application has had its last say.
         @raise CloudError: it was not found.
         """
         wanted = self._explicit or self._endpoints.host is None  # else it has been set
         if self._source is not None and self._found is None and wanted:
             await self._look_up(self._source)
-        if self._found is None and self._settings.node.endpoint_refresh:
-            self.log.warn("node.endpointRefresh has no effect: the public address is not looked up")
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(None)
+        return self._check_refresh
+
+    def _check_refresh(self) -> None:
+        """
+        @raise ConfigError: the address shall be looked up again, and nobody says where.
+        """
+        node = self._settings.node
+        if not node.endpoint_refresh or self._found is not None:
+            return
+        if self._source is not None or node.public_address_url:
+            # What was set for this machine alone wins over a file that many share.
+            self.log.warn("node.endpointRefresh has no effect: the public address is set")
+        else:
+            raise ConfigError(
+                "node.endpointRefresh repeats the look-up of the public address, and there is "
+                "none. Set DIARKIS_CLOUD_ENV to the name of a cloud, or node.publicAddressUrl, "
+                "or remove node.endpointRefresh."
+            )
 
     def refresh(self) -> Deferred[object] | None:
         """

@@ -280,6 +280,47 @@ class RuleTests(ChecksCase):
         ):
             self.good(Settings(http=http))
 
+    def test_fixed_port_of_another(self) -> None:
+        """
+        HTTP with a fixed port that another section has before it cannot start.
+        """
+        fixed = HttpSettings(port=7000, use_fixed_port=True)
+        everywhere = HttpSettings(
+            port=7000, use_fixed_port=True, address="0.0.0.0", allow_anonymous=True
+        )
+        on_nic = HttpSettings(port=7000, use_fixed_port=True, nic="eth0", allow_anonymous=True)
+        for name, settings in (
+            ("TCP", Settings(http=fixed, tcp=TcpSettings(port=7000))),
+            ("TCP", Settings(http=fixed, tcp=TcpSettings(port=7000, address="localhost"))),
+            ("WS", Settings(http=fixed, ws=WsSettings(port=7000, address="127.0.0.1"))),
+            (
+                "WS",
+                Settings(http=fixed, public_host="a", ws=WsSettings(port=7000, address="0.0.0.0")),
+            ),
+            ("CONNECTOR", Settings(http=everywhere, connector=ConnectorSettings(port=7000))),
+            ("TCP", Settings(http=on_nic, tcp=TcpSettings(port=7000, nic="eth0"))),
+        ):
+            with self.subTest(name):
+                self.bad(settings, f"{name}.port and HTTP.port are both 7000", "useFixedPort")
+
+    def test_fixed_port_of_its_own(self) -> None:
+        """
+        What may start is let through: other ports and addresses, any port, ports of UDP,
+        an interface whose address nobody knows yet, and a search for the next port.
+        """
+        fixed = HttpSettings(port=7000, use_fixed_port=True)
+        for settings in (
+            Settings(http=fixed, tcp=TcpSettings(), ws=WsSettings(), connector=ConnectorSettings()),
+            Settings(http=fixed, udp=UdpSettings(port=7000)),
+            Settings(http=fixed, tcp=TcpSettings(port=7000, address="127.0.0.2")),
+            Settings(http=fixed, tcp=TcpSettings(port=7000, address="::1")),
+            Settings(http=fixed, tcp=TcpSettings(port=7000, nic="eth0")),
+            Settings(http=HttpSettings(port=7000), tcp=TcpSettings(port=7000)),
+            Settings(http=HttpSettings(port=0, use_fixed_port=True), tcp=TcpSettings(port=0)),
+            Settings(tcp=TcpSettings(port=7000), ws=WsSettings(port=7000)),
+        ):
+            self.good(settings)
+
 
 class DebugCommandTests(ConfigCase):
     """

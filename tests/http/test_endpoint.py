@@ -289,6 +289,7 @@ class BodyTests(EndpointCase):
             b"\xff",
             b'{"a":\xff}',
             b"a=b",
+            b'{"a": 1, "a": 2}',
             deep,
         ):
             self.assertRefused(self.post(body), 400, "bad_body", "JSON object")

@@ -4,6 +4,7 @@ an application's handlers get and what becomes of their answers.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -233,6 +234,22 @@ class JsonTests(RouteCase):
         deep = b'{"a":' * 9000
         for body in (b"", b"[]", b"1", b"null", b"{", b'{"a": NaN}', b"\xff", b"{}{}", deep):
             self.assertRefused(self.post(body), 400, "bad_body", "JSON object")
+
+    def test_keyTwice(self) -> None:
+        """
+        A key that an object has twice is refused, at any depth and however it is
+        written; colons in texts are none.
+        """
+        for body in (
+            b'{"a": 1, "a": 2}',
+            b'{"a": 1, "\\u0061": 1}',
+            b'{"a": {"b": 1, "b": 1}}',
+            b'{"a": [{"b": 1, "b": 1}], "c": 1}',
+            b'{"a": {"b": 1, "b": {}}}',
+        ):
+            self.assertRefused(self.post(body), 400, "bad_body", "a key twice")
+        for value in ({"a": "::"}, {"a:": [{"b": 1}, {"b": 1}], "b": {"a:": 1}}, {}):
+            self.assertEqual(self.post(json.dumps(value).encode()).json(), {"got": value})
 
     def test_declared(self) -> None:
         """

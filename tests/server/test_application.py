@@ -74,6 +74,17 @@ class FindApplicationTests(SynchronousTestCase):
         self.write("def setup(server): return server", "{name}/commands.py")
         self.assertEqual(self.find("{name}.commands"), "the server")
 
+    def test_ends(self) -> None:
+        """
+        A module that ends the process when it is imported is an error that says where.
+        """
+        for code, shown in (("2", "2"), ("", "None"), ("'no', 1", "('no', 1)")):
+            file = self.write(f"import sys\n\nraise SystemExit({code})\n")
+            self.refused(f"{file}:3: importing", f"ends the process, with {shown}", "__main__")
+        self.write("import sys\nsys.exit(0)\n", "{name}_other.py")
+        self.write(f"import {self.name}_other")
+        self.refused(f"{self.name}_other.py:2: importing {self.name} ends")
+
     def test_callable(self) -> None:
         """
         A dotted name may name a callable of a module, by any name.

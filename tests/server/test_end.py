@@ -355,6 +355,19 @@ class SignalTests(DrainCase):
         self.receive(signal.SIGINT)
         self.assertEqual(self.ended, [0])
 
+    def test_afterCommand(self) -> None:
+        """
+        The first signal does not cut short what a command has begun; the second one does.
+        """
+        client = self.opened()
+        self.service.terminate()
+        self.receive(signal.SIGTERM)
+        self.advance(9)
+        self.assertTrue(client.alive())
+        self.assertEqual(self.ended, [])
+        self.receive(signal.SIGTERM)
+        self.assertEqual(self.ended, [0])
+
     def test_hangup(self) -> None:
         """
         SIGHUP ends nothing: it is passed on, each time, also after a failure.

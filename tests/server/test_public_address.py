@@ -125,6 +125,20 @@ class AutomaticTests(PublicAddressCase):
         self.assertIn(port, self.reactor.ports)
         self.assertAnnounced(f"198.51.100.1:{port}")
 
+    def test_quiet(self):
+        """
+        The log says what was found, and nothing about the connections it took.
+        """
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.make("GCP", base=None)
+        self.start()
+        self.assertAnnounced("198.51.100.2:7200")
+        said = [event["log_format"] for event in events]
+        self.assertTrue([text for text in said if "the public address is" in text])
+        self.assertEqual([text for text in said if "factory" in text], [])
+
     def test_order(self):
         """
         Bound, then the address, then on_ready; not ONLINE before.
@@ -491,13 +505,41 @@ class RefreshTests(PublicAddressCase):
 
     def test_nothingToAsk(self):
         """
-        A period for nothing is said to be one.
+        With nobody to ask, a period of asking is an error.
         """
-        self.serve(None)
-        self.reactor.advance(120)
+        for host in (None, "a.example"):
+            self.make(public_host=host, node={"endpoint_refresh": 60})
+            error = self.assertRaises(SystemExit, self.start)
+            self.assertIn("node.endpointRefresh repeats the look-up", str(error))
+            self.assertIsNot(self.server.state, NodeState.ONLINE)
+            self.stop()
+
+    def test_chosenWhenReady(self):
+        """
+        Whoever is asked for the first time in on_ready is asked again, too.
+        """
+        server = self.make(base=None, node={"endpoint_refresh": 60})
+        server.on_ready(server.setup_server_for_gcp)
+        self.start()
+        self.reactor.advance(60)
+        self.assertEqual(self.metadata.asked, [GCP, GCP])
+        self.assertEqual(self.messages, [])
+
+    def test_setInstead(self):
+        """
+        An address that is set for one machine wins over a file for many; that is said.
+        """
+        server = self.make("GCP", base=None, node={"endpoint_refresh": 60})
+        server.set_public_endpoint("a.example")
+        self.start()
+        self.stop()
+        node = {"endpoint_refresh": 60, "public_address_url": "http://b.example/ip"}
+        self.make(public_host="a.example", base=None, node=node)
+        self.start()
         self.assertEqual(self.metadata.asked, [])
-        (message,) = self.messages
-        self.assertIn("node.endpointRefresh has no effect", message)
+        for message in self.messages:
+            self.assertIn("node.endpointRefresh has no effect", message)
+        self.assertEqual(len(self.messages), 2)
 
 
 class DoubtTests(SynchronousTestCase):

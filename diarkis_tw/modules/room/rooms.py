@@ -11,6 +11,7 @@ Rules:
 """
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
@@ -80,12 +81,14 @@ class Rooms:
         registry: CommandRegistry,
         random_bytes: Callable[[int], bytes],
         choose: Callable[[list[Room]], Room] = random.choice,
+        time_of_day: Callable[[], Seconds] = time.time,
     ) -> None:
         """
-        @param clock: drives everything here.
+        @param clock: drives everything here; it need not know the time of day.
         @param node_address: of this node; asked when a room is made.
         @param random_bytes: where ids come from.
         @param choose: picks a room for a random join.
+        @param time_of_day: Unix time, for people to read.
         """
         self.clock = clock
         self._users = users
@@ -94,6 +97,7 @@ class Rooms:
         self._registry = registry
         self._random_bytes = random_bytes
         self._choose = choose
+        self._time_of_day = time_of_day
         self._callbacks = RoomCallbacks(clock)
         self._rooms: dict[str, Room] = {}
         self._room_of: dict[User, Room] = {}
@@ -411,7 +415,7 @@ class Rooms:
         """
         Unix time in seconds.
         """
-        return int(self.clock.seconds())
+        return int(self._time_of_day())
 
     def property_updated(self, room: Room, changes: dict[str, object], user: User | None) -> None:
         """

@@ -88,11 +88,14 @@ def _encoded(request: msgspec.Struct) -> bytes:
 class RoomCase(CoreTestCase):
     """
     Tests of rooms.
+
+    @ivar time_of_day: what the calendar says, whatever the clock does.
     """
 
     def setUp(self) -> None:
         super().setUp()
         self.players: list[Player] = []
+        self.time_of_day = 1767225600.5
         core = self.core
         self.rooms = Rooms(
             core.clock,
@@ -102,6 +105,7 @@ class RoomCase(CoreTestCase):
             core.registry,
             core.random_bytes,
             choose=lambda rooms: rooms[-1],
+            time_of_day=lambda: self.time_of_day,
         )
         self.rooms.expose_commands()
         core.start()

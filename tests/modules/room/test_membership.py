@@ -38,7 +38,7 @@ class CreateTests(RoomCase):
                 "memberIds": ["alice"],
                 "ownerId": "alice",
                 "maxMembers": 4,
-                "createdAt": 0,
+                "createdAt": 1767225600,
                 "properties": {"map": "ice"},
                 "created": True,
             },

@@ -294,7 +294,7 @@ class ChatTests(RoomCase):
         """
         _, [alice, bob] = self.room("alice", "bob")
         alice.ask(schema.CHAT, schema.Chat(text="hello"))
-        line = {"from": "alice", "text": "hello", "time": 0}
+        line = {"from": "alice", "text": "hello", "time": 1767225600}
         self.assertEqual(bob.news(), [(RoomCommand.CHAT, line)])
         for number in range(CHAT_LINES):
             bob.ask(schema.CHAT, schema.Chat(text=str(number)))
