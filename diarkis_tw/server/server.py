@@ -26,6 +26,7 @@ from diarkis_tw.core.registry import CommandRegistry, Handler
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import ConfigError
+from diarkis_tw.http.node_choice import NodeSelector
 from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
@@ -392,6 +393,20 @@ class Server(Kinds, CloudSetup):
         """
         self._endpoints.announce(address, self._kinds(), type)
         self._mesh.updated()
+
+    def set_custom_node_selector(self, selector: NodeSelector) -> None:
+        """
+        Let C{selector(server_type, nodes)} choose where the endpoint API of this node
+        sends a player, instead of to the node with the fewest users. If the chosen one
+        does not take the player, it is asked again with the others. Should it fail,
+        the node with the fewest users is taken. Go: C{http.SetCustomNodeSelector}.
+
+        @param selector: gets the word asked for, such as TCP, and a list of
+            L{NodeInfo}, of nodes that are ONLINE; returns the address of one of them,
+            or L{None}: the player is told to try later (503). It must not wait.
+        @raise RegistrationError: no function of two parameters, or an async one.
+        """
+        self._listeners.node_choice.set_selector(selector)
 
     def bound_addresses(self) -> dict[str, tuple[str, int]]:
         """
