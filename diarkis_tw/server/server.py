@@ -31,6 +31,7 @@ from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
 from diarkis_tw.modules.dm import DirectMessages
+from diarkis_tw.modules.mesh_commands import MeshCommands
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
 from diarkis_tw.modules.notify import NotificationHandler, Notifier
@@ -65,6 +66,8 @@ class Server(Kinds, CloudSetup):
         has an HTTP server, and never otherwise, which the log says.
     @ivar rooms: the rooms of this node; clients need C{rooms.expose_commands()}.
     @ivar dm: messages from user to user; clients need C{dm.expose_commands()}.
+    @ivar mesh: the other nodes: who is there, and commands of the application's own
+        between them.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class Server(Kinds, CloudSetup):
         self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
         self._debug.room_dump = self.rooms.dump
         self.dm = DirectMessages(self.users, self._mesh, self._registry)
+        self.mesh = MeshCommands(self._mesh)
 
     # Commands
 
@@ -487,6 +491,7 @@ class Server(Kinds, CloudSetup):
         if refresh := self._settings.node.endpoint_refresh:
             self._lifecycle.every(refresh, self._public_address.refresh)
         self._registry.freeze()
+        self.mesh.freeze()
         self.http.freeze(served=self._settings.http is not None)
         UserCreation(self._mesh, self._node, self.users, self._settings.encryption())
         self._listeners.add(self._settings, self.http, self._lifecycle)
