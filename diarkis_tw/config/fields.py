@@ -296,7 +296,8 @@ ResponseTimeout = Annotated[
     Meta(
         ge=1,
         le=3600,
-        description="How long the endpoint API waits for the node that shall take a player.",
+        description="How long a route of the application may take to answer, and how long the "
+        "endpoint API waits for nodes to take a player: there never above 1.8 seconds in all.",
         extra={"unit": "seconds"},
     ),
 ]

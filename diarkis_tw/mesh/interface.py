@@ -24,6 +24,9 @@ Reply = TypeVar("Reply", bound=msgspec.Struct)
 REQUEST_TIMEOUT: Seconds = 5.0
 """How long a request between nodes waits for its answer."""
 
+REQUEST_TIMEOUT_MOST: Seconds = 60.0
+"""The same at most; a handler that takes longer is cancelled."""
+
 
 class PublicEndpoint(msgspec.Struct, frozen=True):
     """

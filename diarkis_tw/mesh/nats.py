@@ -35,7 +35,13 @@ from twisted.python.failure import Failure
 
 from diarkis_tw.errors import MeshError
 from diarkis_tw.mesh.envelope import CALLS_MAX, MESH_VERSION, Envelope, Kind, Sealing
-from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Message, NodeInfo, Reply
+from diarkis_tw.mesh.interface import (
+    REQUEST_TIMEOUT,
+    REQUEST_TIMEOUT_MOST,
+    Message,
+    NodeInfo,
+    Reply,
+)
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.mesh.nats_link import Link
 from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
@@ -364,7 +370,9 @@ class NatsMesh:
         elif envelope.topic in SYSTEM:
             self._system(envelope, message)
         elif asked:
-            handled = self._local.request(self._address, message, msgspec.Struct)
+            handled = self._local.request(
+                self._address, message, msgspec.Struct, REQUEST_TIMEOUT_MOST
+            )
             handled.addCallback(self._answer, envelope)
             handled.addErrback(self._handler_failed, envelope)
         else:

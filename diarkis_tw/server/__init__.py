@@ -13,14 +13,17 @@ from diarkis_tw.errors import (
     DiarkisError,
     HttpError,
     LocalProtocolError,
+    MeshError,
     NotificationError,
     RegistrationError,
     RemoteProtocolError,
     StartError,
     UserDataError,
 )
+from diarkis_tw.http.node_choice import NodeSelector
 from diarkis_tw.http.request import HttpRequest
 from diarkis_tw.http.response import Response
+from diarkis_tw.mesh.interface import NodeInfo, PublicEndpoint
 from diarkis_tw.modules.debug import Respond, UserDataDump
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
@@ -39,11 +42,15 @@ __all__ = [
     "HttpError",
     "HttpRequest",
     "LocalProtocolError",
+    "MeshError",
+    "NodeInfo",
+    "NodeSelector",
     "NodeState",
     "Notification",
     "NotificationError",
     "NotificationHandler",
     "NotificationLoader",
+    "PublicEndpoint",
     "RegistrationError",
     "RemoteProtocolError",
     "Request",

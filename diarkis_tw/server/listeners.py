@@ -25,6 +25,7 @@ from diarkis_tw.core.users import Users
 from diarkis_tw.http.endpoint import EndpointResource
 from diarkis_tw.http.health import HealthResource
 from diarkis_tw.http.json_resource import Root
+from diarkis_tw.http.node_choice import NodeChoice
 from diarkis_tw.http.route_resource import RouteResource
 from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.http.site import JsonSite
@@ -57,6 +58,7 @@ class Listeners:
     @ivar tls: certificates and keys by section, of those that have TLS.
     @ivar endpoints: where clients reach them.
     @ivar external: the external server of a connector.
+    @ivar node_choice: where the endpoint API sends players.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Listeners:
         self.tls: dict[str, ServerTls] = {}
         self.endpoints = Endpoints(public_host, self.by_section)
         self.external: ExternalServer | None = None
+        self.node_choice = NodeChoice(mesh, reactor)
         self._reactor = reactor
         self._node = node
         self._users = users
@@ -128,7 +131,7 @@ class Listeners:
         )
 
     def _add_http(self, http: HttpSettings, client_key: str | None, routes: HttpRoutes) -> None:
-        api = EndpointResource(self._mesh, http, client_key)
+        api = EndpointResource(self._mesh, self.node_choice, http, client_key, self._reactor)
         health = HealthResource(self._node, self._mesh, http.allow_origin)
         own = RouteResource(routes, self._node, http, self._reactor)
         site = JsonSite(Root({b"endpoint": api, b"healthcheck": health}, own), self._reactor)

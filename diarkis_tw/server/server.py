@@ -26,10 +26,12 @@ from diarkis_tw.core.registry import CommandRegistry, Handler
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import ConfigError
+from diarkis_tw.http.node_choice import NodeSelector
 from diarkis_tw.http.routes import HttpRoutes
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.modules.debug import DebugCallback, DebugCommands
 from diarkis_tw.modules.dm import DirectMessages
+from diarkis_tw.modules.mesh_commands import MeshCommands
 from diarkis_tw.modules.notification import Notification
 from diarkis_tw.modules.notification_service import NotificationLoader
 from diarkis_tw.modules.notify import NotificationHandler, Notifier
@@ -64,6 +66,8 @@ class Server(Kinds, CloudSetup):
         has an HTTP server, and never otherwise, which the log says.
     @ivar rooms: the rooms of this node; clients need C{rooms.expose_commands()}.
     @ivar dm: messages from user to user; clients need C{dm.expose_commands()}.
+    @ivar mesh: the other nodes: who is there, and commands of the application's own
+        between them.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class Server(Kinds, CloudSetup):
         self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
         self._debug.room_dump = self.rooms.dump
         self.dm = DirectMessages(self.users, self._mesh, self._registry)
+        self.mesh = MeshCommands(self._mesh)
 
     # Commands
 
@@ -393,6 +398,20 @@ class Server(Kinds, CloudSetup):
         self._endpoints.announce(address, self._kinds(), type)
         self._mesh.updated()
 
+    def set_custom_node_selector(self, selector: NodeSelector) -> None:
+        """
+        Let C{selector(server_type, nodes)} choose where the endpoint API of this node
+        sends a player, instead of to the node with the fewest users. If the chosen one
+        does not take the player, it is asked again with the others. Should it fail,
+        the node with the fewest users is taken. Go: C{http.SetCustomNodeSelector}.
+
+        @param selector: gets the word asked for, such as TCP, and a list of
+            L{NodeInfo}, of nodes that are ONLINE; returns the address of one of them,
+            or L{None}: the player is told to try later (503). It must not wait.
+        @raise RegistrationError: no function of two parameters, or an async one.
+        """
+        self._listeners.node_choice.set_selector(selector)
+
     def bound_addresses(self) -> dict[str, tuple[str, int]]:
         """
         Host and port really bound, by section: TCP, HTTP and so on.
@@ -472,6 +491,7 @@ class Server(Kinds, CloudSetup):
         if refresh := self._settings.node.endpoint_refresh:
             self._lifecycle.every(refresh, self._public_address.refresh)
         self._registry.freeze()
+        self.mesh.freeze()
         self.http.freeze(served=self._settings.http is not None)
         UserCreation(self._mesh, self._node, self.users, self._settings.encryption())
         self._listeners.add(self._settings, self.http, self._lifecycle)
