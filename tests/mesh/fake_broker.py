@@ -16,6 +16,9 @@ from diarkis_tw.mesh.nats import NatsMesh
 class FakeLink:
     """
     A L{diarkis_tw.mesh.nats_link.Link}.
+
+    @ivar away: it alone does not reach the broker.
+    @ivar cut: it does, but no other node is reached from there.
     """
 
     def __init__(self, broker: "FakeBroker") -> None:
@@ -23,10 +26,12 @@ class FakeLink:
         self.subjects: Sequence[str] = ()
         self.inbox: deque[bytes] = deque()
         self.stopped = False
+        self.away = False
+        self.cut = False
 
     @property
     def is_up(self) -> bool:
-        return self.broker.is_up and bool(self.subjects) and not self.stopped
+        return self.broker.is_up and bool(self.subjects) and not self.stopped and not self.away
 
     def start(
         self,
@@ -112,9 +117,14 @@ class FakeBroker:
 
     def publish(self, subject: str, frame: bytes, sender: FakeLink | None = None) -> None:
         self.frames.append((subject, frame))
+        if sender is not None and sender.cut:
+            return
         for node in self.nodes:
-            if subject in node.link.subjects and node.link is not sender and not node.killed:
-                node.link.inbox.append(frame)
+            link = node.link
+            if link is sender or link.cut or link.away or node.killed:
+                continue
+            if subject in link.subjects:
+                link.inbox.append(frame)
 
     def settle(self) -> None:
         """
@@ -139,6 +149,14 @@ class FakeBroker:
                     node.clock.advance(node.missed)
                     node.missed = 0.0
             self.settle()
+
+    def set_away(self, node: FakeNode, away: bool) -> None:
+        """
+        One node loses its connection, or has it again.
+        """
+        node.link.away = away
+        node.link.changed(not away)
+        self.settle()
 
     def set_up(self, is_up: bool) -> None:
         self.is_up = is_up
