@@ -51,6 +51,14 @@ class NodeInfo(msgspec.Struct, frozen=True):
     ccu: int = 0
     """Concurrent connected users."""
     encryption: bool = True
+    type: str = ""
+    """The word of C{node.type}; empty = the node has none of its own."""
+    roles: tuple[str, ...] = ()
+    """What it serves, by section of its configuration: HTTP, TCP and so on."""
+    rooms: int = 0
+    """How many there are on it."""
+    version: str = ""
+    """Of this package, there."""
 
 
 class Mesh(Protocol):

@@ -400,7 +400,12 @@ class NatsMesh:
             self.malformed += 1
             return
         if peer.info is None:
-            self.log.info("mesh: node {address} is there", address=peer.address)
+            self.log.info(
+                "mesh: node {address} is there: {roles}, version {version}",
+                address=peer.address,
+                roles=" ".join(info.roles) or "no servers",
+                version=info.version or "unknown",
+            )
         peer.info = info
 
     def _gone(self, peer: Peer, how: str) -> None:

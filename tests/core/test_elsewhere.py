@@ -3,7 +3,7 @@ Tests of L{diarkis_tw.core.elsewhere}: players and several nodes, over a broker 
 loses what it is told to lose.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from hypothesis import given
@@ -284,6 +284,26 @@ class AwayTests(SeveralNodesCase):
         self.broker.set_away(self.b.fake, False)
         self.pass_time(SOON)
         self.assertEqual((self.a.users.ccu(), self.b.users.ccu()), (0, count))
+
+    def test_asks_only_for_what_is_missing(self) -> None:
+        """
+        Who came before the gap, or has left since, is not told of again.
+        """
+        for uid in ("long here", "short here"):
+            self.connect(self.b, uid)
+        self.connect(self.a)
+        self.pass_time(2)
+        self.broker.set_away(self.b.fake, True)
+        self.connect(self.b, "new")
+        left, _ = self.connect(self.b, "left")
+        left.disconnect()
+        answers: list[list[str]] = []
+        answer = self.b.elsewhere._answer
+        self.b.fake.mesh._local._handlers[AskArrived] = lambda asked: answers.append(
+            [uid for uid, _, _ in answer(cast(AskArrived, asked)).users]
+        )
+        self.broker.set_away(self.b.fake, False)
+        self.assertEqual(answers, [["new"]])
 
     def test_asks_again(self) -> None:
         """

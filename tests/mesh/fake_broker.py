@@ -5,6 +5,7 @@ A broker in memory, and nodes with clocks of their own.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -69,13 +70,14 @@ class FakeNode:
     killed: bool = False
     missed: float = 0.0
     stale: list[None] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         return self.mesh.node_address
 
     def info(self) -> NodeInfo:
-        return NodeInfo(self.address, self.state, ccu=self.ccu)
+        return NodeInfo(self.address, self.state, ccu=self.ccu, **self.about)
 
     def seen(self) -> set[str]:
         """

@@ -2,17 +2,19 @@
 Tests of L{diarkis_tw.mesh.nats} and L{diarkis_tw.mesh.peers}.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import NodeState
 from diarkis_tw.errors import MeshError
 from diarkis_tw.mesh.calls import CALLS_LIMIT
-from diarkis_tw.mesh.envelope import FRAME_MAX, Envelope, Kind, Sealing
-from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh
+from diarkis_tw.mesh.envelope import FRAME_MAX, MESH_VERSION, Envelope, Kind, Sealing
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh, NodeInfo
+from diarkis_tw.mesh.system import Beat
 from tests.mesh.fake_broker import FakeBroker, FakeNode
 
 
@@ -323,6 +325,51 @@ class MembershipTests(NatsMeshTestCase):
         self.all_see_all(self.a, self.b, self.c)
         self.assertEqual((other.seen(), stranger.seen()), (set(), set()))
         self.assertGreater(self.a.mesh.strangers, 0)
+
+    def test_versions_do_not_mix(self) -> None:
+        """
+        The version of what nodes say to each other is in the subjects, and a frame of
+        another one is a stranger's.
+        """
+        for subject in self.a.link.subjects:
+            self.assertEqual(subject.split(".")[:3], ["diarkis", str(MESH_VERSION), "game"])
+        _, frame = self.broker.frames[-1]
+        self.broker.publish(self.a.link.subjects[0], bytes((MESH_VERSION + 1,)) + frame[1:])
+        self.broker.settle()
+        self.assertEqual(self.a.mesh.strangers, 1)
+
+    def test_older_and_newer_nodes(self) -> None:
+        """
+        Nodes whose descriptions have fields more or less understand each other.
+        """
+
+        class Newer(NodeInfo, frozen=True):
+            news: int = 1
+
+        encoded = msgspec.msgpack.encode(Beat(Newer("a", NodeState.ONLINE), 7))
+        self.assertEqual(msgspec.msgpack.decode(encoded, type=Beat).info.address, "a")
+        older = msgspec.msgpack.encode({"info": {"state": "ONLINE", "address": "a"}})
+        self.assertEqual(
+            msgspec.msgpack.decode(older, type=Beat), Beat(NodeInfo("a", NodeState.ONLINE))
+        )
+
+    def test_log_of_a_new_node(self) -> None:
+        """
+        The log says of a node that joins what it is.
+        """
+        logged: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        late = self.broker.node()
+        late.about = {"roles": ("HTTP", "UDP"), "version": "1.2"}
+        self.broker.join(late)
+        wanted = f"mesh: node {late.address} is there: HTTP UDP, version 1.2"
+        self.assertEqual(logged.count(wanted), 3)
+        self.assertIn(late.info(), list(self.a.mesh.nodes()))
 
 
 class MessageTests(NatsMeshTestCase):
