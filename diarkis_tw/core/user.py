@@ -68,6 +68,7 @@ class User:
         the POST to the endpoint API.
     @ivar latency: last round trip that the client measured, in milliseconds;
         L{None} before the first.
+    @ivar arrived: when the session began, by the time of the mesh; 0 before.
     @ivar connection: the live connection, L{None} while there is none.
     """
 
@@ -76,6 +77,7 @@ class User:
         "_users",
         "_waiting",
         "_waiting_bytes",
+        "arrived",
         "connection",
         "data",
         "expires_at",
@@ -103,6 +105,7 @@ class User:
         self.data = data
         self.state = UserState.PENDING
         self.expires_at = expires_at
+        self.arrived = 0
         self.connection: Connection | None = None
         self.latency: int | None = None
         self.inbox = Inbox(self, users.dispatcher)

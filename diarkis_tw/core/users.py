@@ -6,7 +6,9 @@ Rules:
   - At most one PENDING user a uid, the newest; at most C{PENDING_LIMIT} on the
     node. One that is not confirmed within C{PENDING_LIFE} seconds is forgotten.
   - A new session of a uid changes nothing until its connection is confirmed;
-    then the old one is removed with REPLACED, here and on other nodes.
+    then the old one is removed with REPLACED, here and on other nodes:
+    L{diarkis_tw.core.elsewhere}.
+  - A node that stood still, or was given up by others, forgets who is PENDING.
   - A second connection of one sid takes over; the first gets REPLACED.
   - C{on_disconnect} callbacks run exactly once for each user that was ever
     connected, when it is GONE.
@@ -21,7 +23,6 @@ Rules:
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -31,6 +32,7 @@ from diarkis_tw.constants import NODE_STATE_BYTE, Builtin, CloseCode, NodeState
 from diarkis_tw.core.background import background, call_safely
 from diarkis_tw.core.connection import Connection
 from diarkis_tw.core.dispatch import Dispatcher
+from diarkis_tw.core.elsewhere import Elsewhere
 from diarkis_tw.core.encoded import BuiltinPush
 from diarkis_tw.core.fan_out import FanOut
 from diarkis_tw.core.inbox import FULL_PATIENCE
@@ -56,15 +58,6 @@ RESUMABLE: Final = frozenset({CloseCode.TIMEOUT, CloseCode.REKEY, CloseCode.MOVE
 client that was sent elsewhere may find the same node there, on another transport."""
 
 
-class UserArrived(msgspec.Struct, frozen=True):
-    """
-    Mesh message: a uid has connected to a node, so that others let go of it.
-    """
-
-    uid: str
-    sid: bytes
-
-
 class TooManyPending(Exception):
     """
     C{PENDING_LIMIT} users wait to connect.
@@ -76,6 +69,7 @@ class Users:
     Directory of the users of one node.
 
     @ivar dispatcher: runs their commands.
+    @ivar elsewhere: what is known of users of other nodes.
     """
 
     log = Logger()
@@ -110,13 +104,20 @@ class Users:
         self._empty: list[Deferred[None]] = []
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
-        mesh.handle(UserArrived, self._arrived_elsewhere)
+        self.elsewhere = Elsewhere(mesh, self)
+        mesh.on_stale(self._forget_pending)
 
     def __iter__(self) -> Iterator[User]:
         """
         All users who are connected or away.
         """
         yield from list(self._by_uid.values())
+
+    def latest(self) -> Iterator[User]:
+        """
+        The same, who has come last first. Nobody may come or leave meanwhile.
+        """
+        return reversed(self._by_uid.values())
 
     def ccu(self) -> int:
         """
@@ -171,6 +172,7 @@ class Users:
         if self._sweeping.running:
             self._sweeping.stop()
         self._telling.stop()
+        self.elsewhere.stop()
         for user in list(self._by_sid.values()):
             self.remove(user, CloseCode.SERVER_OFFLINE)
 
@@ -199,6 +201,8 @@ class Users:
 
         @return: False if the session died in the meantime; close with UNKNOWN.
         """
+        if user.state is UserState.PENDING:
+            self._mesh.check()
         if user.state is UserState.GONE:
             return False
         connection.last_heard = self._clock.seconds()
@@ -209,7 +213,7 @@ class Users:
             if replaced is not None:
                 self._end(replaced, CloseCode.REPLACED)
             self._by_uid[user.uid] = user
-            self._mesh.broadcast(UserArrived(user.uid, user.keys.sid))
+            self.elsewhere.announce(user)
         elif before is not None:
             before.close(CloseCode.REPLACED)
         self._away.pop(user.keys.sid, None)
@@ -290,12 +294,12 @@ class Users:
             for callback in self._on_disconnect:
                 call_safely("an on_disconnect callback", callback, user.sid, user)
 
-    def _arrived_elsewhere(self, arrived: UserArrived) -> None:
-        user = self._by_uid.get(arrived.uid)
-        if user is not None and user.keys.sid != arrived.sid:
-            self.remove(user, CloseCode.REPLACED)
+    def _forget_pending(self) -> None:
+        for user in list(self._pending.values()):
+            self.remove(user, CloseCode.UNKNOWN)
 
     def _sweep(self) -> None:
+        self.elsewhere.ask()
         now = self._clock.seconds()
         for waiting in (self._pending, self._away):
             for user in list(waiting.values()):

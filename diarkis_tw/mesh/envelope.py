@@ -42,6 +42,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta
 
 from diarkis_tw.errors import MeshError
+from diarkis_tw.mesh.time import TIME_MAX
 
 MESH_VERSION: Final = 1
 """Nodes of another version do not hear each other: it is in the subjects, too."""
@@ -100,6 +101,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     @ivar topic: name of the message's class.
     @ivar sealed: whether the body is encrypted.
     @ivar body: the message, MessagePack.
+    @ivar time: when it was sent; see L{diarkis_tw.mesh.time}.
     """
 
     sender: Annotated[str, Meta(min_length=1, max_length=ADDRESS_MAX)]
@@ -112,6 +114,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     topic: Name
     sealed: bool
     body: bytes
+    time: Annotated[int, Meta(ge=0, le=TIME_MAX)] = 0
 
 
 class Sealing:

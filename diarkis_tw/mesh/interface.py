@@ -54,6 +54,14 @@ class NodeInfo(msgspec.Struct, frozen=True):
     ccu: int = 0
     """Concurrent connected users."""
     encryption: bool = True
+    type: str = ""
+    """The word of C{node.type}; empty = the node has none of its own."""
+    roles: tuple[str, ...] = ()
+    """What it serves, by section of its configuration: HTTP, TCP and so on."""
+    rooms: int = 0
+    """How many there are on it."""
+    version: str = ""
+    """Of this package, there."""
 
 
 class Mesh(Protocol):
@@ -83,6 +91,31 @@ class Mesh(Protocol):
     def leave(self) -> None:
         """
         Leave the mesh: other nodes forget this one at once.
+        """
+
+    def time(self) -> int:
+        """
+        The time of the mesh, in microseconds, later with each call. What happens here
+        after this node has heard of something elsewhere is later than that, whatever
+        the clocks of the machines say.
+        """
+
+    def check(self) -> None:
+        """
+        Notice now, not within a second, if this node stood still.
+        """
+
+    def on_stale(self, callback: Callable[[], object]) -> None:
+        """
+        Call C{callback()} when this node stood still for so long that others have
+        given it up, or is told that they have. It is back in the mesh, or about to be.
+        """
+
+    def on_missed(self, callback: Callable[[str, int], object]) -> None:
+        """
+        Call C{callback(node address, since)} when messages to all of another node did
+        not arrive here: all that it sent up to its C{time} C{since} did, what it sent
+        after that and until now may not have. 0 = it is new here.
         """
 
     def updated(self) -> None:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from diarkis_tw.errors import MeshError
 from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Message, NodeInfo, Reply
+from diarkis_tw.mesh.time import MeshTime
 from diarkis_tw.units import Seconds
 
 Handler = Callable[[msgspec.Struct], msgspec.Struct | Awaitable[msgspec.Struct] | None]
@@ -28,6 +29,7 @@ class LocalMesh:
     def __init__(self, clock: IReactorTime, node_address: str = "local") -> None:
         self._clock = clock
         self._address = node_address
+        self._time = MeshTime(clock)
         self._handlers: dict[type[msgspec.Struct], Handler] = {}
         self._describe: Callable[[], NodeInfo] | None = None
 
@@ -47,6 +49,24 @@ class LocalMesh:
 
     def leave(self) -> None:
         self._describe = None
+
+    def time(self) -> int:
+        return self._time.now()
+
+    def check(self) -> None:
+        """
+        Nobody else could have noticed.
+        """
+
+    def on_stale(self, callback: Callable[[], object]) -> None:
+        """
+        Never: there is nobody who could give this node up.
+        """
+
+    def on_missed(self, callback: Callable[[str, int], object]) -> None:
+        """
+        Never: nobody else says anything.
+        """
 
     def updated(self) -> None:
         """

@@ -18,22 +18,23 @@ Rules:
     after, until all had the time to come back.
   - A node that stood still, or that was given up by another one, takes a new
     incarnation: what was on its way to the old one is dropped.
-  - Frames may be lost. Requests say so by their time-out.
+  - Frames may be lost. Requests say so by their time-out, messages to all by the
+    next heartbeat (L{diarkis_tw.mesh.missed}).
 """
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from diarkis_tw.errors import MeshError
+from diarkis_tw.mesh.calls import Calls
 from diarkis_tw.mesh.envelope import CALLS_MAX, MESH_VERSION, Envelope, Kind, Sealing
 from diarkis_tw.mesh.interface import (
     REQUEST_TIMEOUT,
@@ -43,12 +44,12 @@ from diarkis_tw.mesh.interface import (
     Reply,
 )
 from diarkis_tw.mesh.local import LocalMesh
+from diarkis_tw.mesh.missed import Missed
 from diarkis_tw.mesh.nats_link import Link
 from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
+from diarkis_tw.mesh.system import GIVEN_UP, SYSTEM, Beat, GivenUp, Hello, Leave
+from diarkis_tw.mesh.time import MeshTime
 from diarkis_tw.units import Seconds
-
-CALLS_LIMIT: Final = 20_000
-"""Requests that wait for their answers: a player each who connects."""
 
 REASON_MAX: Final = 512
 """Characters of why a request failed, as they go to the asker."""
@@ -58,52 +59,6 @@ UPDATE_DELAY: Final[Seconds] = 0.05
 
 _INCARNATION_RANDOM: Final = 22
 """Bits of chance below the milliseconds in an incarnation."""
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """
-    To all: this node lives, and is this.
-    """
-
-    info: NodeInfo
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """
-    To one: the same, and proof that the sender knows it.
-
-    @ivar answer: whether the other one shall prove the same.
-    """
-
-    info: NodeInfo
-    answer: bool
-
-
-class Leave(msgspec.Struct, frozen=True):
-    """
-    To all: this node is going.
-    """
-
-
-class GivenUp(msgspec.Struct, frozen=True):
-    """
-    To one: it was silent for too long, and its incarnation is over.
-    """
-
-
-SYSTEM: Final = {f"mesh.{kind.__name__}": kind for kind in (Beat, Hello, Leave, GivenUp)}
-"""Topics of the mesh itself; no class of a handler can have such a name."""
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """
-    A request that waits for its answer.
-    """
-
-    address: str
-    answer: Deferred[msgspec.Struct]
-    reply: type[msgspec.Struct]
 
 
 class NatsMesh:
@@ -143,17 +98,20 @@ class NatsMesh:
         self._all = f"diarkis.{MESH_VERSION}.{app}.all"
         self._to = f"diarkis.{MESH_VERSION}.{app}.to."
         self._peers = Peers()
+        self._time = MeshTime(clock)
+        self._missed = Missed()
+        self._said = 0
         self._local = LocalMesh(clock, self._address)
         self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
             topic: msgspec.msgpack.Decoder(kind) for topic, kind in SYSTEM.items()
         }
-        self._calls: dict[int, _Call] = {}
-        self._last_call = 0
+        self._calls = Calls(clock)
         self._incarnation = self._counter = 0
         self._renew()
         self._describe: Callable[[], NodeInfo] | None = None
         self._info: NodeInfo | None = None
         self._on_stale: list[Callable[[], object]] = []
+        self._on_missed: list[Callable[[str, int], object]] = []
         self._updating: IDelayedCall | None = None
         self._hold = self._swept = 0.0
         self._loops = [(LoopingCall(self._beat), HEARTBEAT), (LoopingCall(self._sweep), SWEEP)]
@@ -187,11 +145,18 @@ class NatsMesh:
         """
         return self._peers.repeated
 
+    def time(self) -> int:
+        return self._time.now()
+
+    def check(self) -> None:
+        if self._describe is not None and self._stood_still():
+            self._sweep()
+
     def on_stale(self, callback: Callable[[], object]) -> None:
-        """
-        Call C{callback} when this node was given up by others and comes back.
-        """
         self._on_stale.append(callback)
+
+    def on_missed(self, callback: Callable[[str, int], object]) -> None:
+        self._on_missed.append(callback)
 
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
@@ -211,8 +176,7 @@ class NatsMesh:
             self._updating.cancel()
             self._updating = None
         self._link.stop()
-        for call in list(self._calls.values()):
-            call.answer.errback(MeshError("this node is leaving the mesh"))
+        self._calls.fail_all("this node is leaving the mesh")
         self._peers = Peers()
 
     def updated(self) -> None:
@@ -257,29 +221,20 @@ class NatsMesh:
             return fail(MeshError(f"no node {node_address}"))
         if not self._link.is_up:
             return fail(MeshError(f"{name}: no NATS server is reached"))
-        if len(self._calls) >= CALLS_LIMIT:
-            return fail(MeshError(f"{name}: {CALLS_LIMIT} requests wait for answers already"))
-        self._last_call += 1
-        number = self._last_call
         try:
+            number = self._calls.number(name)
             sent = self._post(peer.address, peer.incarnation, Kind.REQUEST, number, message)
         except MeshError as error:
             return fail(error)
         if not sent:
             return fail(MeshError(f"{name}: too much waits to be sent"))
-        answer: Deferred[msgspec.Struct] = Deferred()
-        self._calls[number] = _Call(peer.address, answer, reply)
-
-        def ended(result: object) -> object:
-            del self._calls[number]
-            if isinstance(result, Failure) and result.check(TimeoutError):
-                raise MeshError(f"{name}: no answer from {node_address} in {timeout:g} s")
-            return result
-
-        return cast("Deferred[Reply]", answer.addTimeout(timeout, self._clock).addBoth(ended))
+        return self._calls.wait(number, name, node_address, reply, timeout)
 
     def broadcast(self, message: msgspec.Struct) -> None:
-        self._broadcast(message)
+        if self._describe is not None:
+            self._broadcast(message)
+            # Sent or not: what was not is missing elsewhere.
+            self._said += 1
 
     # Sending
 
@@ -322,6 +277,7 @@ class NatsMesh:
                 topic,
                 sealed,
                 body,
+                self._time.now(),
             )
         )
         return self._link.publish(self._to + address if address else self._all, frame)
@@ -338,12 +294,17 @@ class NatsMesh:
         ):
             self.misdirected += 1
             return
+        if envelope.topic == GIVEN_UP and envelope.to:
+            # Of whomever this node has given up, too, or two halves of a mesh would
+            # tell each other for ever. It is for this incarnation alone.
+            self._stale("it was silent for too long")
+            return
         match self._peers.judge(envelope, self._clock.seconds()):
             case Verdict.TAKE:
                 self._take(envelope)
             case Verdict.TAKE_FIRST:
                 # What its former self was asked it will not answer.
-                self._fail_calls(envelope.sender)
+                self._calls.fail_those_of(envelope.sender)
                 self._take(envelope)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
@@ -353,6 +314,9 @@ class NatsMesh:
                 pass
 
     def _take(self, envelope: Envelope) -> None:
+        self._time.heard(envelope.time)
+        if not envelope.to and envelope.topic not in SYSTEM:
+            self._missed.took(envelope.sender)
         if envelope.kind in (Kind.ANSWER, Kind.FAILURE):
             self._answered(envelope)
             return
@@ -401,8 +365,8 @@ class NatsMesh:
         )
 
     def _answered(self, envelope: Envelope) -> None:
-        call = self._calls.get(envelope.call)
-        if call is None or call.address != envelope.sender or not envelope.to:
+        call = self._calls.find(envelope.call, envelope.sender)
+        if call is None or not envelope.to:
             self.unhandled += 1  # too late
             return
         if envelope.kind is Kind.FAILURE:
@@ -419,11 +383,6 @@ class NatsMesh:
         else:
             call.answer.callback(answer)
 
-    def _fail_calls(self, address: str) -> None:
-        for call in list(self._calls.values()):
-            if call.address == address:
-                call.answer.errback(MeshError(f"node {address} is gone"))
-
     # The mesh itself
 
     def _system(self, envelope: Envelope, message: msgspec.Struct) -> None:
@@ -431,8 +390,11 @@ class NatsMesh:
         if peer is None:
             return
         match message:
-            case Beat(info):
+            case Beat(info, said):
                 self._learn(peer, info)
+                since = self._missed.told(peer.address, said, envelope.time)
+                if since is not None:
+                    self._call_each("an on_missed callback", self._on_missed, peer.address, since)
             case Hello(info, answer):
                 self._learn(peer, info)
                 if answer:
@@ -440,20 +402,23 @@ class NatsMesh:
             case Leave():
                 self._gone(peer, "has left")
                 self._peers.give_up(peer)
-            case GivenUp():
-                self._stale("it was silent for too long")
 
     def _learn(self, peer: Peer, info: NodeInfo) -> None:
         if info.address != peer.address:
             self.malformed += 1
             return
         if peer.info is None:
-            self.log.info("mesh: node {address} is there", address=peer.address)
+            self.log.info(
+                "mesh: node {address} is there: {roles}, version {version}",
+                address=peer.address,
+                roles=" ".join(info.roles) or "no servers",
+                version=info.version or "unknown",
+            )
         peer.info = info
 
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
-        self._fail_calls(peer.address)
+        self._calls.fail_those_of(peer.address)
 
     def _greet(self, envelope: Envelope, *, answer: bool) -> None:
         info = self._own_info()
@@ -475,17 +440,20 @@ class NatsMesh:
 
     def _beat(self) -> None:
         if self._link.is_up and (info := self._own_info()) is not None:
-            self._broadcast(Beat(info))
+            self._broadcast(Beat(info, self._said))
 
     def _sweep(self) -> None:
         now = self._clock.seconds()
-        before, self._swept = self._swept, now
-        if now - before > GONE_AFTER:
+        stood_still, self._swept = self._stood_still(), now
+        if stood_still:
             self._hold = now + GONE_AFTER
             self._stale("it stood still")
         if self._link.is_up and now >= self._hold:
             for peer in self._peers.sweep(now):
                 self._gone(peer, "is silent and given up")
+
+    def _stood_still(self) -> bool:
+        return self._clock.seconds() - self._swept > GONE_AFTER
 
     def _changed(self, is_up: bool) -> None:
         if is_up and self._describe is not None:
@@ -495,12 +463,17 @@ class NatsMesh:
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)
         self._renew()
-        for callback in self._on_stale:
-            try:
-                callback()
-            except Exception:
-                self.log.failure("an on_stale callback failed")
+        self._call_each("an on_stale callback", self._on_stale)
         self._beat()
+
+    def _call_each(
+        self, what: str, callbacks: Sequence[Callable[..., object]], *arguments: object
+    ) -> None:
+        for callback in callbacks:
+            try:
+                callback(*arguments)
+            except Exception:
+                self.log.failure("{what} failed", what=what)
 
     def _renew(self) -> None:
         fresh = int(self._clock.seconds() * 1000) << _INCARNATION_RANDOM

@@ -10,6 +10,7 @@ gets the server as the argument of its C{setup}.
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.deprecate import deprecated
@@ -88,6 +89,7 @@ class Server(Kinds, CloudSetup):
         self._registry = CommandRegistry()
         self.http = HttpRoutes()
         self._node = Node()
+        self._version = version("diarkis_tw")
         self._mesh = make_mesh(reactor, settings.mesh)
         limit = RateLimit(reactor, settings.node.max_command_rate)
         dispatcher = Dispatcher(self._registry, reactor, limit)
@@ -480,8 +482,17 @@ class Server(Kinds, CloudSetup):
             endpoint = external.endpoint(self._listeners.external_host())
             if endpoint is not None:
                 endpoints[external.server_type] = endpoint
-        encryption = self._settings.encryption()
-        return NodeInfo(self._mesh.node_address, self._node.state, endpoints, ccu, encryption)
+        return NodeInfo(
+            self._mesh.node_address,
+            self._node.state,
+            endpoints,
+            ccu,
+            encryption=self._settings.encryption(),
+            type=self._settings.node.type,
+            roles=tuple(self._listeners.by_section),
+            rooms=len(self.rooms),
+            version=self._version,
+        )
 
     def _assemble(self) -> None:
         check_settings(self._settings, host_known=self._public_address.is_certain)

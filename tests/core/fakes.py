@@ -20,6 +20,7 @@ from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.request import Request, TextRequest
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
+from diarkis_tw.mesh.interface import Mesh
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.units import Seconds
 from diarkis_tw.wire.json_message import decode_json_server_message
@@ -189,11 +190,19 @@ class CoreNode:
     @ivar left: the uids that C{on_disconnect} was told of, in order.
     """
 
-    def __init__(self, *, grace: Seconds = 10.0, rate: float = 0.0) -> None:
-        self.clock = Clock()
-        self.random_bytes = counted_bytes()
+    def __init__(
+        self,
+        *,
+        grace: Seconds = 10.0,
+        rate: float = 0.0,
+        clock: Clock | None = None,
+        mesh: Mesh | None = None,
+        random_bytes: Callable[[int], bytes] | None = None,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.random_bytes = random_bytes or counted_bytes()
         self.registry = CommandRegistry()
-        self.mesh = LocalMesh(self.clock)
+        self.mesh: Mesh = mesh or LocalMesh(self.clock)
         self.node = Node()
         self.dispatcher = Dispatcher(self.registry, self.clock, RateLimit(self.clock, rate))
         self.users = Users(self.clock, self.mesh, self.dispatcher, self.random_bytes, grace)

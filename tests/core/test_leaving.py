@@ -7,10 +7,11 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail
 
 from diarkis_tw.constants import Builtin, CloseCode
+from diarkis_tw.core.elsewhere import UserArrived
 from diarkis_tw.core.inbox import QUEUE_LIMIT
 from diarkis_tw.core.rate import BURST
 from diarkis_tw.core.user import User, UserState
-from diarkis_tw.core.users import RESUMABLE, UserArrived
+from diarkis_tw.core.users import RESUMABLE
 from tests.core.fakes import CMD, TTL, VER, CoreNode, CoreTestCase, FakeConnection
 
 Leave = Callable[[CoreNode, User, FakeConnection], None]
@@ -34,7 +35,8 @@ def replace(core: CoreNode, user: User, client: FakeConnection) -> None:
 
 
 def arrive_elsewhere(core: CoreNode, user: User, client: FakeConnection) -> None:
-    core.mesh.send(core.mesh.node_address, UserArrived(user.uid, bytes(16)))
+    arrived = UserArrived(user.uid, bytes(16), 2**62, "other")
+    core.mesh.send(core.mesh.node_address, arrived)
 
 
 def grace(core: CoreNode, user: User, client: FakeConnection) -> None:

@@ -5,9 +5,10 @@ Tests of L{diarkis_tw.core.users}: who is known, and who replaces whom.
 import msgspec
 
 from diarkis_tw.constants import CloseCode, NodeState
+from diarkis_tw.core.elsewhere import UserArrived
 from diarkis_tw.core.fan_out import PERIOD, SLICE_USERS
 from diarkis_tw.core.user import User, UserState
-from diarkis_tw.core.users import PENDING_LIFE, PENDING_LIMIT, TooManyPending, UserArrived
+from diarkis_tw.core.users import PENDING_LIFE, PENDING_LIMIT, TooManyPending
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.wire.message import Push
 from tests.core.fakes import CoreNode, CoreTestCase, FakeConnection, GameFault
@@ -271,10 +272,11 @@ class ElsewhereTests(CoreTestCase):
         client = self.core.connection(user)
         client.drop()
         self.core.connection(user)
-        self.assertEqual(self.mesh.told, [UserArrived("alice", user.keys.sid)])
+        [told] = self.mesh.told
+        self.assertEqual(told, UserArrived("alice", user.keys.sid, user.arrived, "local"))
 
     def arrive_elsewhere(self, uid: str, sid: bytes) -> None:
-        self.mesh.send(self.mesh.node_address, UserArrived(uid, sid))
+        self.mesh.send(self.mesh.node_address, UserArrived(uid, sid, 2**62, "other"))
 
     def test_let_go(self) -> None:
         """

@@ -5,6 +5,7 @@ A broker in memory, and nodes with clocks of their own.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -16,6 +17,9 @@ from diarkis_tw.mesh.nats import NatsMesh
 class FakeLink:
     """
     A L{diarkis_tw.mesh.nats_link.Link}.
+
+    @ivar away: it alone does not reach the broker.
+    @ivar cut: it does, but no other node is reached from there.
     """
 
     def __init__(self, broker: "FakeBroker") -> None:
@@ -23,10 +27,12 @@ class FakeLink:
         self.subjects: Sequence[str] = ()
         self.inbox: deque[bytes] = deque()
         self.stopped = False
+        self.away = False
+        self.cut = False
 
     @property
     def is_up(self) -> bool:
-        return self.broker.is_up and bool(self.subjects) and not self.stopped
+        return self.broker.is_up and bool(self.subjects) and not self.stopped and not self.away
 
     def start(
         self,
@@ -64,13 +70,14 @@ class FakeNode:
     killed: bool = False
     missed: float = 0.0
     stale: list[None] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         return self.mesh.node_address
 
     def info(self) -> NodeInfo:
-        return NodeInfo(self.address, self.state, ccu=self.ccu)
+        return NodeInfo(self.address, self.state, ccu=self.ccu, **self.about)
 
     def seen(self) -> set[str]:
         """
@@ -112,9 +119,14 @@ class FakeBroker:
 
     def publish(self, subject: str, frame: bytes, sender: FakeLink | None = None) -> None:
         self.frames.append((subject, frame))
+        if sender is not None and sender.cut:
+            return
         for node in self.nodes:
-            if subject in node.link.subjects and node.link is not sender and not node.killed:
-                node.link.inbox.append(frame)
+            link = node.link
+            if link is sender or link.cut or link.away or node.killed:
+                continue
+            if subject in link.subjects:
+                link.inbox.append(frame)
 
     def settle(self) -> None:
         """
@@ -139,6 +151,14 @@ class FakeBroker:
                     node.clock.advance(node.missed)
                     node.missed = 0.0
             self.settle()
+
+    def set_away(self, node: FakeNode, away: bool) -> None:
+        """
+        One node loses its connection, or has it again.
+        """
+        node.link.away = away
+        node.link.changed(not away)
+        self.settle()
 
     def set_up(self, is_up: bool) -> None:
         self.is_up = is_up

@@ -2,17 +2,19 @@
 Tests of L{diarkis_tw.mesh.nats} and L{diarkis_tw.mesh.peers}.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import NodeState
 from diarkis_tw.errors import MeshError
-from diarkis_tw.mesh.envelope import FRAME_MAX, Envelope, Kind, Sealing
-from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh
-from diarkis_tw.mesh.nats import CALLS_LIMIT
+from diarkis_tw.mesh.calls import CALLS_LIMIT
+from diarkis_tw.mesh.envelope import FRAME_MAX, MESH_VERSION, Envelope, Kind, Sealing
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh, NodeInfo
+from diarkis_tw.mesh.system import Beat
 from tests.mesh.fake_broker import FakeBroker, FakeNode
 
 
@@ -205,6 +207,69 @@ class MembershipTests(NatsMeshTestCase):
         self.all_see_all(self.a, self.b, self.c)
         self.assertEqual(len(self.b.stale), 1)
 
+    def test_gave_each_other_up(self) -> None:
+        """
+        Two halves that gave each other up learn so from each other and are one again.
+        """
+        self.b.link.cut = True
+        self.broker.advance(5)
+        self.assertEqual((self.a.seen(), self.b.seen()), ({self.c.address}, set()))
+        self.b.link.cut = False
+        self.broker.advance(2.2)
+        self.all_see_all(self.a, self.b, self.c)
+        stale = [len(node.stale) for node in self.broker.nodes]
+        self.broker.advance(10)
+        self.all_see_all(self.a, self.b, self.c)
+        self.assertEqual([len(node.stale) for node in self.broker.nodes], stale)
+
+    def test_time(self) -> None:
+        """
+        What happens after something was heard is later than it, and nothing has the
+        time of something else.
+        """
+        for sender, hearer in ((self.a, self.b), (self.b, self.c), (self.c, self.a)):
+            sender.clock.advance(100)
+            before = sender.mesh.time()
+            sender.mesh.broadcast(Ask("now"))
+            self.broker.settle()
+            self.assertGreater(hearer.mesh.time(), before)
+
+    def test_missed(self) -> None:
+        """
+        Who did not get what was said to all is told with the next heartbeat, once; who
+        got it is not.
+        """
+        missed: list[tuple[str, int]] = []
+        self.broker.advance(2)
+        self.b.mesh.on_missed(lambda address, since: missed.append((address, since)))
+        self.c.mesh.on_missed(lambda address, since: self.fail("it got all"))
+        self.broker.advance(2)
+        self.a.mesh.broadcast(Ask("heard"))
+        self.broker.advance(2)
+        before = self.a.mesh.time()
+        self.a.mesh.broadcast(Ask("lost"))
+        self.b.link.inbox.clear()
+        self.broker.advance(3)
+        [(address, since)] = missed
+        self.assertEqual(address, self.a.address)
+        self.assertTrue(before - 1_100_000 < since < before)
+
+    def test_failing_callbacks(self) -> None:
+        """
+        A callback that fails is logged, and the next one is called.
+        """
+
+        def fault(*ignored: object) -> None:
+            raise HandlerFault
+
+        missed: list[str] = []
+        self.b.mesh.on_missed(fault)
+        self.b.mesh.on_missed(lambda address, since: missed.append(address))
+        self.broker.join(self.broker.node())
+        self.broker.advance(1.1)
+        self.assertEqual(missed.count(self.broker.nodes[-1].address), 1)
+        self.assertEqual(len(self.flushLoggedErrors(HandlerFault)), len(missed))
+
     def test_broker_away(self) -> None:
         """
         While the broker is away nobody is given up, requests fail at once, and when
@@ -260,6 +325,51 @@ class MembershipTests(NatsMeshTestCase):
         self.all_see_all(self.a, self.b, self.c)
         self.assertEqual((other.seen(), stranger.seen()), (set(), set()))
         self.assertGreater(self.a.mesh.strangers, 0)
+
+    def test_versions_do_not_mix(self) -> None:
+        """
+        The version of what nodes say to each other is in the subjects, and a frame of
+        another one is a stranger's.
+        """
+        for subject in self.a.link.subjects:
+            self.assertEqual(subject.split(".")[:3], ["diarkis", str(MESH_VERSION), "game"])
+        _, frame = self.broker.frames[-1]
+        self.broker.publish(self.a.link.subjects[0], bytes((MESH_VERSION + 1,)) + frame[1:])
+        self.broker.settle()
+        self.assertEqual(self.a.mesh.strangers, 1)
+
+    def test_older_and_newer_nodes(self) -> None:
+        """
+        Nodes whose descriptions have fields more or less understand each other.
+        """
+
+        class Newer(NodeInfo, frozen=True):
+            news: int = 1
+
+        encoded = msgspec.msgpack.encode(Beat(Newer("a", NodeState.ONLINE), 7))
+        self.assertEqual(msgspec.msgpack.decode(encoded, type=Beat).info.address, "a")
+        older = msgspec.msgpack.encode({"info": {"state": "ONLINE", "address": "a"}})
+        self.assertEqual(
+            msgspec.msgpack.decode(older, type=Beat), Beat(NodeInfo("a", NodeState.ONLINE))
+        )
+
+    def test_log_of_a_new_node(self) -> None:
+        """
+        The log says of a node that joins what it is.
+        """
+        logged: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        late = self.broker.node()
+        late.about = {"roles": ("HTTP", "UDP"), "version": "1.2"}
+        self.broker.join(late)
+        wanted = f"mesh: node {late.address} is there: HTTP UDP, version 1.2"
+        self.assertEqual(logged.count(wanted), 3)
+        self.assertIn(late.info(), list(self.a.mesh.nodes()))
 
 
 class MessageTests(NatsMeshTestCase):
@@ -329,7 +439,7 @@ class MessageTests(NatsMeshTestCase):
         work.callback(Answer("late"))
         self.broker.settle()
         self.assertEqual(self.a.mesh.unhandled, 1)
-        self.assertEqual(len(self.a.mesh._calls), 0)
+        self.assertEqual(len(self.a.mesh._calls._waiting), 0)
 
     def test_node_goes(self) -> None:
         """
@@ -413,9 +523,9 @@ class MessageTests(NatsMeshTestCase):
         """
         So many requests wait and no more.
         """
-        self.a.mesh._calls = dict.fromkeys(range(-CALLS_LIMIT, 0))  # type: ignore[arg-type]
+        self.a.mesh._calls._waiting = dict.fromkeys(range(-CALLS_LIMIT, 0))  # type: ignore[arg-type]
         self.assertIn("wait for answers already", self.failed(self.ask(self.b)))
-        self.a.mesh._calls = {}
+        self.a.mesh._calls._waiting = {}
 
     def test_second_handler(self) -> None:
         """
@@ -532,7 +642,7 @@ class HostileTests(NatsMeshTestCase):
         """
         self.b.mesh.handle(Other, lambda other: Deferred[Answer]())
         asked = self.a.mesh.request(self.b.address, Other(), Answer)
-        (number,) = self.a.mesh._calls
+        (number,) = self.a.mesh._calls._waiting
         peer = self.c.mesh._peers.find(self.a.address)
         assert peer is not None
         self.c.mesh._post(self.a.address, peer.incarnation, Kind.ANSWER, number, Answer("mine"))

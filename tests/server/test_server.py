@@ -2,13 +2,14 @@
 Tests of L{diarkis_tw.server.server}: the face towards applications.
 """
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from diarkis_tw.config.settings import HttpSettings, Settings, TcpSettings
+from diarkis_tw.config.settings import HttpSettings, NodeSettings, Settings, TcpSettings
 from diarkis_tw.constants import NodeState, ServerType
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import ConfigError, RegistrationError
@@ -243,3 +244,24 @@ class CommandTests(TcpCase):
         self.user("pending")
         (node,) = self.server._mesh.nodes()
         self.assertEqual((node.ccu, node.state), (2, NodeState.ONLINE))
+
+    def test_description(self) -> None:
+        """
+        The mesh is told what the node serves, how many rooms it has, and its version.
+        """
+        user = self.user("alice")
+        self.opened(user)
+        self.server.rooms.create(user)
+        (node,) = self.server._mesh.nodes()
+        self.assertEqual((node.roles, node.rooms, node.type), (("TCP",), 1, ""))
+        self.assertEqual(node.version, version("diarkis_tw"))
+
+    def test_description_of_a_type(self) -> None:
+        """
+        A node with a type of its own says it.
+        """
+        settings = Settings(tcp=TcpSettings(), node=NodeSettings(type="arena"))
+        server = Server(MemoryReactorClock(), settings)
+        server.service().startService()
+        (node,) = server._mesh.nodes()
+        self.assertEqual((node.type, list(node.endpoints)), ("arena", ["arena"]))
