@@ -205,8 +205,7 @@ class NatsMesh:
             self._updating.cancel()
             self._updating = None
         self._link.stop()
-        for call in list(self._calls.values()):
-            call.answer.errback(MeshError("this node is leaving the mesh"))
+        self._fail_calls("this node is leaving the mesh")
         self._peers = Peers()
 
     def updated(self) -> None:
@@ -337,7 +336,7 @@ class NatsMesh:
                 self._take(envelope)
             case Verdict.TAKE_FIRST:
                 # What its former self was asked it will not answer.
-                self._fail_calls(envelope.sender)
+                self._fail_calls(f"node {envelope.sender} is gone", envelope.sender)
                 self._take(envelope)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
@@ -411,10 +410,13 @@ class NatsMesh:
         else:
             call.answer.callback(answer)
 
-    def _fail_calls(self, address: str) -> None:
+    def _fail_calls(self, reason: str, address: str | None = None) -> None:
+        """
+        @param address: of whom they were asked; L{None} = of anybody.
+        """
         for call in list(self._calls.values()):
-            if call.address == address:
-                call.answer.errback(MeshError(f"node {address} is gone"))
+            if address in (None, call.address):
+                call.answer.errback(MeshError(reason))
 
     # The mesh itself
 
@@ -445,7 +447,7 @@ class NatsMesh:
 
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
-        self._fail_calls(peer.address)
+        self._fail_calls(f"node {peer.address} is gone", peer.address)
 
     def _greet(self, envelope: Envelope, *, answer: bool) -> None:
         info = self._own_info()
@@ -480,7 +482,11 @@ class NatsMesh:
                 self._gone(peer, "is silent and given up")
 
     def _changed(self, is_up: bool) -> None:
-        if is_up and self._describe is not None:
+        if not is_up:
+            # Who asked need not wait until the time is over: answers are on their way
+            # to a connection that is no more.
+            self._fail_calls("the connection to NATS was lost")
+        elif self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
 
