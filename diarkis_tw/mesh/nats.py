@@ -456,7 +456,11 @@ class NatsMesh:
         return self._clock.seconds() - self._swept > GONE_AFTER
 
     def _changed(self, is_up: bool) -> None:
-        if is_up and self._describe is not None:
+        if not is_up:
+            # Who asked need not wait until the time is over: answers are on their way
+            # to a connection that is no more.
+            self._calls.fail_all("the connection to NATS was lost")
+        elif self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
 

@@ -452,6 +452,15 @@ class MessageTests(NatsMeshTestCase):
         self.assertIn("is gone", self.failed(asked))
         self.assertEqual(self.failed(self.ask(self.b)), f"no node {self.b.address}")
 
+    def test_connection_lost(self) -> None:
+        """
+        Nor when the broker goes, which takes the answers with it.
+        """
+        self.b.frozen = True
+        asked = self.ask(self.b)
+        self.broker.set_up(False)
+        self.assertIn("lost", self.failed(asked))
+
     def test_own_end(self) -> None:
         """
         Requests under way fail when this node leaves.
