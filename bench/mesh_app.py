@@ -2,7 +2,8 @@
 The application of the nodes in L{bench.mesh}: the demo's commands, and::
 
     ver 2 cmd 50   answers with the address of this node
-    ver 2 cmd 51   send private messages, a L{Talk}, in place of those before
+    ver 2 cmd 51   send private messages, a L{Talk}, in place of those before; answers
+                   with how many those were
     ver 2 cmd 52   be busy, a L{Busy}, instead of as before
     ver 2 cmd 53   be TAKEN, if {"taken": true}, or ONLINE
 
@@ -72,6 +73,7 @@ class Commands:
         self._random = random.Random(1)
         self._talk = Talk("", "", 0)
         self._due = 0.0
+        self._sent = 0
         self._next: IDelayedCall | None = None
         self._busy = Busy(0, 1)
         self._working = LoopingCall(self._work)
@@ -84,10 +86,12 @@ class Commands:
     def _address(self, ver: int, cmd: int, payload: bytes, user: User) -> dict[str, object]:
         return {"address": self._server.node_address}
 
-    def _set_talk(self, ver: int, cmd: int, payload: bytes, user: User) -> None:
+    def _set_talk(self, ver: int, cmd: int, payload: bytes, user: User) -> dict[str, object]:
+        sent, self._sent = self._sent, 0
         self._talk = msgspec.msgpack.decode(payload, type=Talk)
         self._due = self._clock.seconds()
         self._arrange()
+        return {"sent": sent}
 
     def _set_busy(self, ver: int, cmd: int, payload: bytes, user: User) -> None:
         self._busy = msgspec.msgpack.decode(payload, type=Busy)
@@ -135,6 +139,7 @@ class Commands:
 
     def _send(self) -> None:
         talk = self._talk
+        self._sent += 1
         message = STAMP.pack(perf_counter_ns()).ljust(SIZE, b".")
         self._server.send_pm(talk.to, talk.sid, *PUSHED, message)
 
