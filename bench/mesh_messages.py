@@ -42,7 +42,7 @@ class Pair:
         self.processes: list[ServerProcess] = []
         self.players: list[Player] = []
         for name, core in (("one", first), ("two", second)):
-            node = mesh_node(folder, name, core, self.broker.url)
+            node = mesh_node(folder, name, None, self.broker.url)
             self.processes.append(stack.enter_context(node))
         for process, name in zip(reversed(self.processes), ("one", "two"), strict=True):
             # By the other one's API, which shows that it knows this one.
