@@ -1,5 +1,5 @@
 """
-The command line: C{python -m bench [echo|rooms|notification|micro] [options]}.
+The command line: C{python -m bench [echo|rooms|mesh|notification|micro] [options]}.
 """
 
 import argparse
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from bench import echo, micro, notification, rooms
+from bench import echo, mesh, micro, notification, rooms
 
 KINDS: Final[dict[str, ModuleType]] = {
     "echo": echo,
     "rooms": rooms,
+    "mesh": mesh,
     "notification": notification,
     "micro": micro,
 }
@@ -27,19 +28,20 @@ def parser() -> argparse.ArgumentParser:
     echo.add_options(kinds.add_parser("echo", help="a server process against the bare Twisted one"))
     notification.add_options(kinds.add_parser("notification", help="one to all users"))
     rooms.add_options(kinds.add_parser("rooms", help="members of rooms against a bare relay"))
+    mesh.add_options(kinds.add_parser("mesh", help="several nodes and a NATS server"))
     micro.add_options(kinds.add_parser("micro", help="one connection without sockets"))
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """
-    Run what is asked for: C{echo} if there are only options, C{echo} and
-    C{rooms} if there is nothing.
+    Run what is asked for: C{echo} if there are only options, C{echo}, C{rooms}
+    and C{mesh} if there is nothing.
 
     @return: the exit status.
     """
     if not arguments:
-        return main(["echo"]) or main(["rooms"])
+        return main(["echo"]) or main(["rooms"]) or main(["mesh"])
     if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
         arguments = ["echo", *arguments]
     options = parser().parse_args(arguments)

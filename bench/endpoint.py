@@ -2,6 +2,7 @@
 Logging in through the endpoint API, as a player's device does.
 """
 
+import json
 from http.client import HTTPConnection
 from types import TracebackType
 from typing import Any, Final
@@ -39,11 +40,23 @@ class EndpointApi:
         """
         Get a user's session keys and where to connect.
         """
-        self._connection.request("GET", f"/endpoint/type/{server_type}/user/{uid}")
-        with self._connection.getresponse() as answer:
-            body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"HTTP {answer.status}: {body.decode()}")
+        status, body = self._ask(server_type, uid)
+        if status != 200:
+            raise RuntimeError(f"HTTP {status}: {body.decode()}")
         endpoint = parse_endpoint(body)
         assert isinstance(endpoint, Endpoint)
         return endpoint
+
+    def refusal(self, server_type: str, uid: str) -> str:
+        """
+        Ask for the same, for the reason why not alone.
+
+        @return: a word; empty if there is a session now, which nobody uses.
+        """
+        status, body = self._ask(server_type, uid)
+        return "" if status == 200 else str(json.loads(body)["error"])
+
+    def _ask(self, server_type: str, uid: str) -> tuple[int, bytes]:
+        self._connection.request("GET", f"/endpoint/type/{server_type}/user/{uid}")
+        with self._connection.getresponse() as answer:
+            return answer.status, answer.read()

@@ -36,3 +36,10 @@ def machine() -> str:
         f"{platform.python_version()}, Twisted {twisted.__version__}, "
         f"cryptography {cryptography.__version__}"
     )
+
+
+def row(*cells: str) -> str:
+    """
+    Write a row of a table in Markdown.
+    """
+    return f"| {' | '.join(cells)} |"

@@ -17,11 +17,11 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -35,6 +35,7 @@ from bench.notified_app import CONTROL, REPORT, SEND, START, Measured
 from bench.process import ServerProcess, cores, game_server, pinned
 from bench.session import Session
 from bench.session import shake_hands as shake_hands_tcp
+from diarkis_tw.client.endpoint import Endpoint
 from diarkis_tw.constants import Builtin
 from diarkis_tw.rudp.connection import Connection
 from diarkis_tw.wire.cipher import AeadCache
@@ -58,8 +59,7 @@ class TcpUser:
     A user on TCP.
     """
 
-    def __init__(self, api: EndpointApi, uid: str, ciphers: AeadCache) -> None:
-        endpoint = api.log_in("TCP", uid)
+    def __init__(self, endpoint: Endpoint, ciphers: AeadCache) -> None:
         self._session = Session(endpoint.keys, b"", ciphers)
         self.socket = shake_hands_tcp(self._session, (endpoint.host, endpoint.port))
         self._reader = RecordReader(RECORD_SIZE)
@@ -77,14 +77,24 @@ class TcpUser:
             messages.append(self._session.opened(record[1], record[2]))
         return messages
 
+    def send(self, message: bytes) -> None:
+        """
+        Send a message.
+        """
+        self.socket.sendall(self._session.seal(message))
+
+    def tick(self) -> None:
+        """
+        Nothing is lost.
+        """
+
 
 class UdpUser:
     """
     A user on UDP, who acknowledges at once.
     """
 
-    def __init__(self, api: EndpointApi, uid: str, ciphers: AeadCache) -> None:
-        endpoint = api.log_in("UDP", uid)
+    def __init__(self, endpoint: Endpoint, ciphers: AeadCache) -> None:
         self.socket = open_socket(endpoint.host, endpoint.port)
         self._connection: Connection = shake_hands_udp(endpoint, asker(self.socket), ciphers)
 
@@ -121,26 +131,39 @@ class UdpUser:
             self.socket.send(datagram)
 
 
+NotifiedUser: TypeAlias = TcpUser | UdpUser
+
+
+def enter(process: ServerProcess, transport: str, count: int) -> "Audience":
+    """
+    Let users come to one server.
+    """
+    ciphers = AeadCache(2 * count + 4)
+    make: type[NotifiedUser] = TcpUser if transport == "tcp" else UdpUser
+    with EndpointApi(process.addresses["HTTP"]) as api:
+        control = UdpUser(api.log_in("UDP", CONTROL), ciphers)
+        uids = [f"user{number}" for number in range(count)]
+        return Audience(control, [make(api.log_in(transport.upper(), u), ciphers) for u in uids])
+
+
 class Audience:
     """
     All users, and the one who has notifications sent.
     """
 
-    def __init__(self, process: ServerProcess, transport: str, count: int) -> None:
-        ciphers = AeadCache(2 * count + 4)
-        make: Callable[[EndpointApi, str, AeadCache], TcpUser | UdpUser] = (
-            TcpUser if transport == "tcp" else UdpUser
-        )
-        with EndpointApi(process.addresses["HTTP"]) as api:
-            self._control = UdpUser(api, CONTROL, ciphers)
-            self._users = [make(api, f"user{number}", ciphers) for number in range(count)]
+    def __init__(self, control: NotifiedUser, users: Sequence[NotifiedUser]) -> None:
+        """
+        @param control: its uid is L{CONTROL}.
+        """
+        self._control = control
+        self._users = users
         self._by_fd = {user.socket.fileno(): user for user in (self._control, *self._users)}
         self._epoll = select.epoll()
         for descriptor, user in self._by_fd.items():
             user.socket.setblocking(False)  # a time-out would be another system call
             self._epoll.register(descriptor, select.EPOLLIN)
         self._answers: deque[bytes] = deque()
-        self._missing: set[TcpUser | UdpUser] = set()
+        self._missing: set[NotifiedUser] = set()
         self._expected: Push | None = None
 
     def close(self) -> None:
@@ -151,17 +174,18 @@ class Audience:
         for user in self._by_fd.values():
             user.socket.close()
 
-    def notify(self) -> tuple[float, Measured]:
+    def notify(self, cmd: int = SEND) -> tuple[float, Measured]:
         """
         Have one notification sent.
 
+        @param cmd: the command for that.
         @return: seconds until all had received it, and what the server measured.
         """
         message = os.urandom(MESSAGE_SIZE)
         self._expected = Push(0, Builtin.NOTIFICATION, message)
         self._missing.update(self._users)
         begin = time.perf_counter()
-        self._control.send(encode_request(2, SEND, 1, message))
+        self._control.send(encode_request(2, cmd, 1, message))
         self._receive_until(lambda: not self._missing)
         received = time.perf_counter() - begin
         self._receive_until(lambda: bool(self._answers))
@@ -199,7 +223,7 @@ class Audience:
             if not ready:
                 self._control.tick()
 
-    def _received(self, user: TcpUser | UdpUser, found: Push | Response) -> None:
+    def _received(self, user: NotifiedUser, found: Push | Response) -> None:
         if user is self._control and isinstance(found, Response):
             assert isinstance(found.payload, bytes)
             self._answers.append(found.payload)
@@ -222,7 +246,7 @@ def measure(
     print(f"\nNotification: {count} users on {transport.upper()}, {rounds} times", flush=True)
     server = game_server(folder, f"notified-{transport}", core, app="bench.notified_app")
     with server, ExitStack() as stack:
-        audience = Audience(server, transport, count)
+        audience = enter(server, transport, count)
         stack.callback(audience.close)
         before, received, measured = [], [], []
         for _ in range(rounds):

@@ -5,6 +5,7 @@ sent to all others, and the longest turn of the reactor meanwhile is measured::
     ver 2 cmd 50   measure from now on
     ver 2 cmd 51   measure and send to all others; the payload is the message
     ver 2 cmd 52   the L{Measured} since then, as a mapping
+    ver 2 cmd 53   as 51, to the users of all nodes
 """
 
 from time import perf_counter, thread_time
@@ -17,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from diarkis_tw.server import Notification, Server, User
 
 CONTROL: Final = "control"
-START, SEND, REPORT = 50, 51, 52
+START, SEND, REPORT, SEND_EVERYWHERE = 50, 51, 52, 53
 
 
 class Measured(msgspec.Struct):
@@ -85,6 +86,7 @@ class Commands:
         server.set_on_notification("bench", self._is_wanted)
         server.handle_command(2, START, self._start)
         server.handle_command(2, SEND, self._send)
+        server.handle_command(2, SEND_EVERYWHERE, self._send)
         server.handle_command(2, REPORT, self._report)
 
     def _start(self, ver: int, cmd: int, payload: bytes, user: User) -> None:
@@ -95,7 +97,8 @@ class Commands:
         self._began = perf_counter()
         self._count += 1
         self._server.notify(
-            Notification(id=f"bench {self._count}", name="bench", message=payload), local=True
+            Notification(id=f"bench {self._count}", name="bench", message=payload),
+            local=cmd == SEND,
         )
 
     def _is_wanted(self, user: User, notification: Notification) -> bool:

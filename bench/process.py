@@ -133,11 +133,20 @@ def game_server(
     @param connection_ttl: of UDP, in seconds.
     @param app: the module of its application.
     """
-    config = folder / f"{name}.config.json"
     udp = CONFIG["UDP"] | {"connectionTTL": connection_ttl}
-    config.write_text(json.dumps(CONFIG | {"UDP": udp, "app": {"module": app}}))
+    return configured_server(CONFIG | {"UDP": udp, "app": {"module": app}}, folder, name, core)
+
+
+def configured_server(
+    config: dict[str, Any], folder: Path, name: str, core: int | None
+) -> ServerProcess:
+    """
+    Describe a real server with a configuration.
+    """
+    file = folder / f"{name}.config.json"
+    file.write_text(json.dumps(config))
     program = "from twisted.scripts.twistd import run; run()"
-    command = ["-c", program, "-n", "--pidfile=", "diarkis", "--config", str(config)]
+    command = ["-c", program, "-n", "--pidfile=", "diarkis", "--config", str(file)]
     return ServerProcess(command, folder, name, core)
 
 

@@ -26,7 +26,7 @@ def contestants(floor: ServerProcess, server: ServerProcess, count: int) -> list
     """
     return [
         Contestant("floor", floor, _floor_load(floor, count)),
-        Contestant("diarkis_tw", server, _server_load(server, count)),
+        Contestant("diarkis_tw", server, players(server, count)),
     ]
 
 
@@ -46,14 +46,17 @@ def _floor_load(process: ServerProcess, count: int) -> Load:
     return Load(clients)
 
 
-def _server_load(process: ServerProcess, count: int) -> Load:
+def players(process: ServerProcess, count: int, server_type: str = "TCP") -> Load:
+    """
+    Connect C{count} players to a server.
+    """
     ciphers = AeadCache(2 * count + 2)
     with EndpointApi(process.addresses["HTTP"]) as api:
-        return Load([_player(api, f"tcp{number}", ciphers) for number in range(count)])
+        return Load([_player(api, server_type, f"tcp{number}", ciphers) for number in range(count)])
 
 
-def _player(api: EndpointApi, uid: str, ciphers: AeadCache) -> EchoClient:
-    endpoint = api.log_in("TCP", uid)
+def _player(api: EndpointApi, server_type: str, uid: str, ciphers: AeadCache) -> EchoClient:
+    endpoint = api.log_in(server_type, uid)
     session = Session(endpoint.keys, os.urandom(PAYLOAD_SIZE), ciphers)
 
     def judge(answers: bytes) -> None:

@@ -135,9 +135,11 @@ class Mesh(Protocol):
         Handle the messages of one class. At most one handler a class.
         """
 
-    def send(self, node_address: str, message: msgspec.Struct) -> None:
+    def send(self, node_address: str, message: msgspec.Struct) -> bool:
         """
-        Send without an answer; an unknown node drops it.
+        Send without an answer.
+
+        @return: False if no such node is known, or it is out of reach at present.
         """
 
     def request(

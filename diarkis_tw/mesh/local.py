@@ -83,9 +83,11 @@ class LocalMesh:
             raise MeshError(f"{topic.__name__} has a handler already")
         self._handlers[topic] = cast(Handler, handler)
 
-    def send(self, node_address: str, message: msgspec.Struct) -> None:
-        if node_address == self._address:
-            self._call(node_address, message).addErrback(self._log_failure, message)
+    def send(self, node_address: str, message: msgspec.Struct) -> bool:
+        if node_address != self._address:
+            return False
+        self._call(node_address, message).addErrback(self._log_failure, message)
+        return True
 
     def request(
         self,

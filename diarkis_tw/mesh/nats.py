@@ -198,13 +198,14 @@ class NatsMesh:
         self._local.handle(topic, handler)
         self._decoders[topic.__name__] = msgspec.msgpack.Decoder(topic)
 
-    def send(self, node_address: str, message: msgspec.Struct) -> None:
+    def send(self, node_address: str, message: msgspec.Struct) -> bool:
         if node_address == self._address:
-            self._local.send(node_address, message)
-        elif (peer := self._peers.find(node_address)) is None:
+            return self._local.send(node_address, message)
+        peer = self._peers.find(node_address)
+        if peer is None:
             self.dropped += 1
-        else:
-            self._post(peer.address, peer.incarnation, Kind.MESSAGE, 0, message)
+            return False
+        return self._post(peer.address, peer.incarnation, Kind.MESSAGE, 0, message)
 
     def request(
         self,

@@ -37,7 +37,7 @@ class PrivateMessages:
     Sends private messages, and delivers those to the users of this node.
 
     @ivar dropped: messages that were for nobody: on the node of the sender if the
-        node is unknown, on that of the receiver if the user is.
+        node is unknown or out of reach, on that of the receiver if the user is.
     """
 
     def __init__(self, mesh: Mesh, users: Users) -> None:
@@ -68,10 +68,8 @@ class PrivateMessages:
         payload = bytes(message)
         # Made here too, so that whoever calls hears of what cannot be sent.
         _ = Encoded(ver, cmd, payload).binary
-        if all(node.address != node_address for node in self._mesh.nodes()):
+        if not self._mesh.send(node_address, PrivateMessage(raw, ver, cmd, payload)):
             self.dropped += 1
-            return
-        self._mesh.send(node_address, PrivateMessage(raw, ver, cmd, payload))
 
     def _deliver(self, message: PrivateMessage) -> None:
         user = self._users.find_sid(message.sid)

@@ -237,15 +237,15 @@ class SendTests(LocalMeshTestCase):
         The handler gets the message.
         """
         self.mesh.handle(Ask, self.got.append)
-        self.mesh.send("here", Ask("hello"))
+        self.assertTrue(self.mesh.send("here", Ask("hello")))
         self.assertEqual(self.got, [Ask("hello")])
 
     def test_unknown_node(self) -> None:
         """
-        A message to an unknown node is dropped without a word.
+        A message to an unknown node is dropped, which the sender is told.
         """
         self.mesh.handle(Ask, self.got.append)
-        self.mesh.send("there", Ask("hello"))
+        self.assertFalse(self.mesh.send("there", Ask("hello")))
         self.assertEqual(self.got, [])
 
     def test_no_handler(self) -> None:

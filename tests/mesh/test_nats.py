@@ -381,17 +381,28 @@ class MessageTests(NatsMeshTestCase):
         """
         A message reaches its node, or this one, and nobody else.
         """
-        self.a.mesh.send(self.b.address, Ask("there"))
-        self.a.mesh.send(self.a.address, Ask("here"))
+        self.assertTrue(self.a.mesh.send(self.b.address, Ask("there")))
+        self.assertTrue(self.a.mesh.send(self.a.address, Ask("here")))
         self.broker.settle()
         self.assertEqual(self.got, [(self.a.address, Ask("here")), (self.b.address, Ask("there"))])
 
     def test_send_to_nobody(self) -> None:
         """
-        A message to an unknown node is dropped and counted.
+        A message to an unknown node, or without a broker, is dropped.
         """
-        self.a.mesh.send("nobody", Ask("x"))
+        self.assertFalse(self.a.mesh.send("nobody", Ask("x")))
         self.assertEqual(self.a.mesh.dropped, 1)
+        self.broker.is_up = False
+        self.assertFalse(self.a.mesh.send(self.b.address, Ask("x")))
+
+    def test_looking_sends_nothing(self) -> None:
+        """
+        However often one looks at the other nodes, no frame is sent.
+        """
+        before = len(self.broker.frames)
+        for _ in range(1000):
+            self.assertEqual(len(list(self.a.mesh.nodes())), 3)
+        self.assertEqual(len(self.broker.frames), before)
 
     def test_broadcast(self) -> None:
         """

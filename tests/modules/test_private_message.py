@@ -75,13 +75,6 @@ class PrivateMessageTests(CoreTestCase):
         self.user.disconnect()
         self.dropped(sid=sid)
 
-    def test_not_joined(self) -> None:
-        """
-        Before the node is in the mesh, and after, nothing is known.
-        """
-        self.core.mesh.leave()
-        self.dropped()
-
     def test_hostile_node(self) -> None:
         """
         What another node says wrongly is dropped, not an error here.
