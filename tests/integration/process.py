@@ -26,7 +26,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.config.checks import BUILT
 from diarkis_tw.wire.keys import SessionKeys
-from diarkis_tw.wire.message import Response
+from diarkis_tw.wire.message import Push, Response
 from tests.raw_client import Accept, RawClient, Received
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -83,11 +83,14 @@ class Player:
         """
         Take what comes next, which must be of that kind.
         """
-        found = self._next()
+        found = self.next_of_any()
         assert isinstance(found, kind), found
         return found
 
-    def _next(self) -> Received | None:
+    def next_of_any(self) -> Received | None:
+        """
+        Take what comes next; L{None} if the server has closed the connection.
+        """
         while not self.raw.received:
             data = self.socket.recv(65536)
             if not data:
@@ -104,11 +107,23 @@ class Player:
         self.send(self.raw.request(ver, cmd, payload))
         return self.next(Response).payload
 
+    def answer(self, ver: int, cmd: int, payload: bytes = b"") -> Response:
+        """
+        The same, passing over what is pushed meanwhile.
+
+        @return: the answer.
+        """
+        self.send(self.raw.request(ver, cmd, payload))
+        while isinstance(came := self.next_of_any(), Push):
+            pass
+        assert isinstance(came, Response), came
+        return came
+
     def at_end(self) -> bool:
         """
         Whether the server has closed the connection, in order, with nothing more to read.
         """
-        return self._next() is None
+        return self.next_of_any() is None
 
     def close(self) -> None:
         """
@@ -138,6 +153,13 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """
+        Its number.
+        """
+        return self._popen.pid
 
     def output(self) -> str:
         """
@@ -273,7 +295,8 @@ class ProcessCase(SynchronousTestCase):
         """
         request = urllib.request.Request(url, headers=dict(headers or {}))
         try:
-            trusting = ssl.create_default_context(cafile=self.ca)
+            secure = url.startswith("https")
+            trusting = ssl.create_default_context(cafile=self.ca) if secure else None
             with urllib.request.urlopen(request, timeout=PATIENCE, context=trusting) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
