@@ -257,6 +257,22 @@ class ClusterCase(ProcessCase):
         player.answer(2, 10)  # only now the node counts it
         return player
 
+    def player_at(self, port: int, uid: str) -> Player:
+        """
+        Have a player log in until the API sends it there, and connect.
+        """
+        sent: dict[str, object] = {}
+
+        def there() -> bool:
+            sent.update(self.endpoint("TCP", uid))
+            return sent.get("serverPort") == port
+
+        wait_until(there)
+        player = Player(sent)
+        self.addCleanup(player.close)
+        player.answer(2, 10)
+        return player
+
     def measure(self, kind: str, uid: str) -> Measured:
         """
         Have such a player measure round trips until L{assertUnharmed}.

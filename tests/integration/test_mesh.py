@@ -18,7 +18,7 @@ class MeshTests(ClusterCase):
 
     def test_players_on_several_nodes(self) -> None:
         """
-        The API's node makes users on the others, least busy first; a notification
+        The API's node makes users on the others; a notification
         reaches all users once, a direct message the one it is for, and who comes
         later gets the notification, too.
         """
@@ -26,10 +26,7 @@ class MeshTests(ClusterCase):
         alice = self.player(self.api, "alice")
         alice.request(2, 10)  # only now she counts
         (there,) = self.ports - {self.port_of(alice)}
-        self.until_offered("TCP", there)
-        bob = self.player(self.api, "bob")
-        self.assertEqual(self.port_of(bob), there)
-        bob.request(2, 10)
+        bob = self.player_at(there, "bob")
         self.assertEqual(alice.request(2, 2, b"bob"), b"sent")
         self.assertIn(b"for one", bob.next(Push).payload)
         alice.send(alice.raw.request(2, 1, b"n1", 0))
@@ -48,10 +45,7 @@ class MeshTests(ClusterCase):
         first = self.player(self.api)
         first.request(2, 10)
         (there,) = self.ports - {self.port_of(first)}
-        self.until_offered("TCP", there)
-        second = self.player(self.api)
-        self.assertEqual(self.port_of(second), there)
-        second.request(2, 10)
+        second = self.player_at(there, "alice")
         self.assertIs(first.next(Close).code, CloseCode.REPLACED)
         self.assertEqual(second.request(2, 10, b"here"), b"here")
 
