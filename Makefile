@@ -10,6 +10,8 @@ SETUP = @command -v $(PYTHON) >/dev/null || \
 	$(PYTHON) .ci/setup_venv.py
 
 MAKEFLAGS += --no-print-directory
+# The tests start Python hundreds of times: it shall not compile the checkout each time.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run test bench soak lint format types contracts docs wheel-check clean \
 	setup setup-test setup-dev setup-browser
 
@@ -41,12 +43,12 @@ setup-browser:
 run: setup
 	@exec $(BIN)/diarkis-tw run $(ARGS)
 
-# Both runners always run; pytest's closing line comes last.
+# Both runners always run, side by side; pytest's closing line comes last. trial tries
+# all examples of the property tests, pytest some of the same ones (tests/__init__.py).
 test: setup-test setup-browser
-	@status=0; \
-	$(BIN)/trial --temp-directory=build/trial tests || { status=1; echo "trial FAILED"; }; \
-	$(BIN)/pytest -q || status=1; \
-	exit $$status
+	@$(BIN)/python .ci/side_by_side.py build/pytest.txt \
+		$(BIN)/trial --temp-directory=build/trial tests -- \
+		$(BIN)/pytest -q --hypothesis-profile=again
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

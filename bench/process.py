@@ -23,7 +23,7 @@ CONFIG: Final[dict[str, Any]] = {
     "TCP": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
     "WS": {"address": "127.0.0.1", "port": 0, "noDelay": True, "connectionTTL": 600},
     "HTTP": {"address": "127.0.0.1", "port": 0},
-    "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 1},
+    "node": {"maxCommandRate": 0, "reconnectGrace": 0, "shutdownTimeout": 0},
     "log": {"level": "warn"},
 }
 

@@ -2,62 +2,36 @@
 The client against the real server over UDP, both in memory.
 """
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from diarkis_tw.client import ClientState, ServerType, connect, connect_to
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.server import Server
 from diarkis_tw.testing.loopback_udp import LoopbackUdpReactor, Nat, RoughPath
+from tests.client.real_server import URL, AnyTransport, RealServerCase
 
-URL = "http://127.0.0.1:7000"
 ADDRESS = ("127.0.0.1", 7100)
 
 
-class UdpRealServerTests(SynchronousTestCase):
-    def setUp(self):
-        self.reactor = LoopbackUdpReactor()
-        self.users = {}
-        self.heard = []
-        self.events = []
-        self.left = []
-        self.addCleanup(self.stop)
+class UdpRealServerTests(AnyTransport, RealServerCase):
+    """
+    UDP.
+    """
 
-    def start(self, **settings):
-        self.server = Server(self.reactor)
-        self.server.setup_as_udp_server({"port": ADDRESS[1], **settings})
-        self.server.setup_as_http_server({"port": 7000})
-        self.server.handle_command(2, 10, self.echo)
-        self.server.on_disconnect(lambda sid, user: self.left.append(user.uid))
-        self.service = self.server.service()
-        self.service.startService()
-        self.reactor.pump()
+    type = ServerType.UDP
+    make_reactor = LoopbackUdpReactor
+    wait = 2
 
-    def stop(self):
-        stopping = self.service.stopService()
-        self.reactor.advance(40)
-        self.successResultOf(stopping)
+    def listen(self, **options):
+        self.server.setup_as_udp_server({"port": ADDRESS[1], **options})
 
-    def echo(self, ver, cmd, payload, user):
-        self.users[user.uid] = user
-        self.heard.append(payload)
-        return payload
-
-    def connect(self, uid="alice", wait=2, **options):
-        connecting = connect(URL, uid, type=ServerType.UDP, reactor=self.reactor, **options)
-        self.reactor.advance(wait)
-        client = self.successResultOf(connecting)
-        client.on_reconnecting(lambda: self.events.append("reconnecting"))
-        client.on_reconnected(lambda: self.events.append("reconnected"))
-        client.on_disconnected(self.events.append)
-        return client
-
-    def answer(self, asking, seconds=0.0):
-        self.reactor.advance(seconds)
-        return self.successResultOf(asking)
+    def restart(self, **options):
+        """
+        Stop the server, and start one with other options.
+        """
+        self.stop()
+        self.start(**options)
 
     def test_commands(self):
         """Commands are answered: reliable and not, one packet and many, with both kinds of keys."""
-        self.start()
         for forward_secrecy in (True, False):
             client = self.connect(forward_secrecy=forward_secrecy)
             for size, reliable in ((0, True), (1128, False), (5000, True), (65536, True)):
@@ -71,6 +45,7 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_integrity_only(self):
         """Without encryption everything works, and messages are legible on the wire."""
+        self.stop()
         self.server = Server(self.reactor)
         self.server.setup_as_udp_server({"port": ADDRESS[1], "enableEncryption": False})
         self.server.setup_as_http_server({"port": 7000, "enableEncryption": False})
@@ -83,7 +58,7 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_forward_secrecy_required(self):
         """A client that offers no forward secrecy where it is required is told so."""
-        self.start(forwardSecrecy="required")
+        self.restart(forwardSecrecy="required")
         connecting = connect(
             URL, "bob", type=ServerType.UDP, forward_secrecy=False, reactor=self.reactor
         )
@@ -91,27 +66,17 @@ class UdpRealServerTests(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(connecting).value.code, CloseCode.FORWARD_SECRECY)
         self.connect()
 
-    def test_stays(self):
-        """A client that has nothing to say stays, by keep-alive alone."""
-        self.start()
-        client = self.connect()
-        self.reactor.advance(300)
-        self.assertEqual((client.state, self.events), (ClientState.CONNECTED, []))
-
     def test_public_address(self):
         """With enableP2P the client learns its public address, without it not."""
         for enabled, address in ((True, "192.0.2.1:1024"), (False, None)):
-            self.start(enableP2P=enabled)
+            self.restart(enableP2P=enabled)
             self.reactor.hops[:] = [Nat(ADDRESS)]
             client = self.connect()
             self.assertEqual(client.public_address, address)
             self.answer(client.close(), 1)
-            self.stop()
-        self.start()
 
     def test_rough_path(self):
         """At 30 % loss, 10 % duplication and 5 % reordering all reliable arrives once, in order."""
-        self.start()
         rough = RoughPath(11, delay=0.03, loss=0.3, duplication=0.1, reordering=0.05)
         self.reactor.hops.append(rough)
         client = self.connect(wait=5)
@@ -123,7 +88,6 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_rebinding(self):
         """A client whose address changes each second under loss loses no reliable message."""
-        self.start()
         nat = Nat(ADDRESS)
         self.reactor.hops += [nat, RoughPath(5, delay=0.02, loss=0.1)]
         client = self.connect()
@@ -138,7 +102,6 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_black_hole(self):
         """After a black hole the client comes back, and gets what the server kept."""
-        self.start()
         client = self.connect()
         pushes = []
         client.on_push(2, 20, pushes.append)
@@ -155,7 +118,6 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_restarted(self):
         """A client that goes on sending to a server that was restarted is terminated: UNKNOWN."""
-        self.start()
         client = self.connect()
         self.crash()
         self.start()
@@ -169,7 +131,6 @@ class UdpRealServerTests(SynchronousTestCase):
 
     def test_forgotten(self):
         """A connection that the server has given up is terminated by the next packet's RESET."""
-        self.start()
         client = self.connect()
         server = self.reactor.udp_ports[ADDRESS].protocol
         server._connections.clear()
@@ -186,42 +147,16 @@ class UdpRealServerTests(SynchronousTestCase):
         del self.reactor.ports[7000]
         self.addCleanup(service.stopService)
 
-    def test_replaced(self):
-        """A second connection of a uid ends the first, which does not come back."""
-        self.start()
-        self.connect()
-        self.connect()
-        self.reactor.advance(30)
-        self.assertEqual(self.events, [CloseCode.REPLACED])
-
     def test_same_session_twice(self):
         """A second connection with the same keys replaces the first once it is confirmed."""
-        self.start()
         client = self.connect()
         second = connect_to(client.endpoint, "alice", reactor=self.reactor)
         self.reactor.advance(1)
         self.successResultOf(second)
         self.assertEqual(self.events, [CloseCode.REPLACED])
 
-    def test_kicked(self):
-        """A user whom the application disconnects is told, and does not come back."""
-        self.start()
-        client = self.connect()
-        self.answer(client.request(2, 10, b""))
-        self.users["alice"].disconnect()
-        self.reactor.advance(30)
-        self.assertEqual(self.events, [CloseCode.KICKED])
-
-    def test_server_stops(self):
-        """A server that stops ends the client with SERVER_OFFLINE."""
-        self.start()
-        self.connect()
-        self.stop()
-        self.assertEqual(self.events, [CloseCode.SERVER_OFFLINE])
-
     def test_leaves_at_once(self):
         """A client that closes is forgotten at once, and nothing is left of it."""
-        self.start()
         client = self.connect()
         self.answer(client.close(), 0.5)
         self.assertEqual((self.left, self.server.users.ccu()), (["alice"], 0))

@@ -14,6 +14,10 @@ from tests.raw_client import Accept, RawWsClient
 from tests.transports.case import ServerCase
 from tests.transports.ws_client import BINARY, PING, WsClient, frame, upgrade
 
+ASK = b'{"ver":2,"cmd":10,"payload":{"base64":"YWJj"},"id":7}'
+ANSWER = {"ver": 2, "cmd": 10, "status": 1, "payload": {"base64": "YWJj"}, "id": 7}
+"""A command with bytes as JSON, and its answer."""
+
 
 class BinaryClient:
     """

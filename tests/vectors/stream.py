@@ -2,13 +2,11 @@
 Vectors of the byte streams: connections over TCP and over binary WebSocket.
 """
 
-from diarkis_tw.constants import PROTOCOL_VERSION, Builtin, CloseCode, Status
-from diarkis_tw.wire import ephemeral
-from diarkis_tw.wire.cipher import TAG_SIZE, AeadCache, Cipher
+from diarkis_tw.constants import Builtin, CloseCode, Status
+from diarkis_tw.wire.cipher import TAG_SIZE
 from diarkis_tw.wire.handshake import (
     ACCEPT_BODY_SIZE,
     HELLO_BODY_SIZE,
-    Hello,
     Terms,
     encode_accept,
     encode_close,
@@ -16,26 +14,17 @@ from diarkis_tw.wire.handshake import (
 )
 from diarkis_tw.wire.keep_alive import encode_keep_alive_request, encode_keep_alive_response
 from diarkis_tw.wire.keys import (
-    FLAG_ENCRYPTED,
     FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
-    HandshakeContext,
     TransportId,
-    accept_key,
-    connection_keys,
-    connection_secret,
 )
 from diarkis_tw.wire.message import encode_push, encode_request, encode_response
 from diarkis_tw.wire.record import RecordType, record_header
 from diarkis_tw.wire.websocket import ws_header
+from tests.vectors.agreed import Agreed
 from tests.vectors.inputs import (
-    CLIENT_NONCE,
-    CLIENT_PRIVATE,
     SERVER_NONCE,
-    SERVER_PRIVATE,
     SESSION,
     Json,
-    session_inputs,
 )
 
 TERMS = Terms(bytes(8), bytes(16), 0, 0, 0, 0, 10, 3333, 0)
@@ -52,35 +41,14 @@ def stream_conversation(transport: TransportId, name: str, flags: int) -> Json:
             return ws_header(RecordType(type))
         return record_header(type, length)
 
-    offered = bool(flags & FLAG_EPHEMERAL)
-    client_ephemeral = ephemeral.public_key(CLIENT_PRIVATE) if offered else NO_EPHEMERAL
-    server_ephemeral = ephemeral.public_key(SERVER_PRIVATE) if offered else NO_EPHEMERAL
-    shared = ephemeral.shared_secret(CLIENT_PRIVATE, server_ephemeral) if offered else b""
-    assert shared is not None
-    context = HandshakeContext(
-        PROTOCOL_VERSION,
-        flags,
-        transport,
-        CLIENT_NONCE,
-        SERVER_NONCE,
-        client_ephemeral,
-        server_ephemeral,
-    )
-    secret = connection_secret(SESSION.master(), shared)
-    keys = connection_keys(secret, context)
-    cache = AeadCache()
-    encrypted = bool(flags & FLAG_ENCRYPTED)
-    ciphers = {
-        "c2s": Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache),
-        "s2c": Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache),
-    }
+    agreed = Agreed(transport, flags)
 
     def forged(name: str, record: bytes) -> Json:
         return {"name": name, "direction": "c2s", "packet_number": 1, "record": record.hex()}
 
     def sealed(name: str, direction: str, number: int, type: RecordType, plaintext: bytes) -> Json:
         header = header_of(type, len(plaintext) + TAG_SIZE)
-        body = ciphers[direction].seal(number, header, plaintext)
+        body = agreed.ciphers[direction].seal(number, header, plaintext)
         return {
             "name": name,
             "direction": direction,
@@ -91,7 +59,6 @@ def stream_conversation(transport: TransportId, name: str, flags: int) -> Json:
         }
 
     hello_header = header_of(RecordType.HELLO, HELLO_BODY_SIZE)
-    hello = Hello(PROTOCOL_VERSION, flags, SESSION.sid, CLIENT_NONCE, client_ephemeral)
     accept_header = header_of(RecordType.ACCEPT, ACCEPT_BODY_SIZE)
     size = len(hello_header)
     data, close = RecordType.DATA, RecordType.CLOSE
@@ -139,24 +106,17 @@ def stream_conversation(transport: TransportId, name: str, flags: int) -> Json:
     ]
     return {
         "name": name,
-        **session_inputs(),
-        "version": PROTOCOL_VERSION,
-        "flags": flags,
-        "transport": int(transport),
-        "client_nonce": CLIENT_NONCE.hex(),
-        "server_nonce": SERVER_NONCE.hex(),
-        "client_private": CLIENT_PRIVATE.hex() if offered else None,
-        "server_private": SERVER_PRIVATE.hex() if offered else None,
-        "client_ephemeral": client_ephemeral.hex(),
-        "server_ephemeral": server_ephemeral.hex(),
+        **agreed.inputs(),
         "connection_ttl_s": TERMS.connection_ttl,
         "keep_alive_ms": TERMS.keep_alive,
         "terms": TERMS.encode().hex(),
-        "hello": (hello_header + encode_hello(hello_header, hello, SESSION.hello_key())).hex(),
+        "hello": (
+            hello_header + encode_hello(hello_header, agreed.hello, SESSION.hello_key())
+        ).hex(),
         "accept": (
             accept_header
             + encode_accept(
-                accept_header, SERVER_NONCE, server_ephemeral, TERMS, accept_key(secret, context)
+                accept_header, SERVER_NONCE, agreed.server_ephemeral, TERMS, agreed.accept_key
             )
         ).hex(),
         "records": records,

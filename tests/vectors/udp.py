@@ -2,11 +2,10 @@
 The vectors of UDP: datagrams, frames and packet numbers.
 """
 
-from diarkis_tw.constants import PROTOCOL_VERSION, Builtin, CloseCode, Status
+from diarkis_tw.constants import Builtin, CloseCode, Status
 from diarkis_tw.rudp.cookie import Cookies
 from diarkis_tw.rudp.reset_token import reset_token
-from diarkis_tw.wire import ephemeral
-from diarkis_tw.wire.cipher import DATAGRAM_NUMBER_LIMIT, TAG_SIZE, AeadCache, Cipher
+from diarkis_tw.wire.cipher import DATAGRAM_NUMBER_LIMIT, TAG_SIZE
 from diarkis_tw.wire.datagram import MTU_MAX
 from diarkis_tw.wire.datagram_handshake import (
     NO_COOKIE,
@@ -27,30 +26,22 @@ from diarkis_tw.wire.frame import (
     reliable_header,
     with_length,
 )
-from diarkis_tw.wire.handshake import Hello, Terms, encode_close
+from diarkis_tw.wire.handshake import Terms, encode_close
 from diarkis_tw.wire.keep_alive import encode_keep_alive_request, encode_keep_alive_response
 from diarkis_tw.wire.keys import (
-    FLAG_ENCRYPTED,
     FLAG_EPHEMERAL,
-    NO_EPHEMERAL,
-    HandshakeContext,
     TransportId,
-    accept_key,
-    connection_keys,
-    connection_secret,
 )
 from diarkis_tw.wire.message import encode_push, encode_request, encode_response
 from diarkis_tw.wire.packet import CLIENT_DATA_MIN, CLIENT_HEADER_SIZE, DATA_BYTE, restore_number
 from diarkis_tw.wire.reset import RESET_RANDOM_MAX, RESET_RANDOM_MIN, encode_reset
+from tests.vectors.agreed import Agreed
 from tests.vectors.inputs import (
     CLIENT_NONCE,
-    CLIENT_PRIVATE,
     SERVER_NONCE,
-    SERVER_PRIVATE,
     SESSION,
     Json,
     repeated,
-    session_inputs,
 )
 
 COOKIE_KEY = repeated(0x0C, 32)
@@ -82,29 +73,7 @@ def udp_conversation(name: str, flags: int) -> Json:
     """
     A connection from the first HELLO to CLOSE, datagram by datagram.
     """
-    offered = bool(flags & FLAG_EPHEMERAL)
-    client_ephemeral = ephemeral.public_key(CLIENT_PRIVATE) if offered else NO_EPHEMERAL
-    server_ephemeral = ephemeral.public_key(SERVER_PRIVATE) if offered else NO_EPHEMERAL
-    shared = ephemeral.shared_secret(CLIENT_PRIVATE, server_ephemeral) if offered else b""
-    assert shared is not None
-    context = HandshakeContext(
-        PROTOCOL_VERSION,
-        flags,
-        TransportId.UDP,
-        CLIENT_NONCE,
-        SERVER_NONCE,
-        client_ephemeral,
-        server_ephemeral,
-    )
-    secret = connection_secret(SESSION.master(), shared)
-    keys = connection_keys(secret, context)
-    cache = AeadCache()
-    encrypted = bool(flags & FLAG_ENCRYPTED)
-    ciphers = {
-        "c2s": Cipher(keys.c2s_key, keys.c2s_iv, encrypted, cache),
-        "s2c": Cipher(keys.s2c_key, keys.s2c_iv, encrypted, cache),
-    }
-    hello = Hello(PROTOCOL_VERSION, flags, SESSION.sid, CLIENT_NONCE, client_ephemeral)
+    agreed = Agreed(TransportId.UDP, flags)
     hello_key = SESSION.hello_key()
     cookie = Cookies(COOKIE_KEY).make(COOKIE_TIME, *CLIENT, SESSION.sid, CLIENT_NONCE)
 
@@ -119,7 +88,7 @@ def udp_conversation(name: str, flags: int) -> Json:
             "direction": direction,
             "packet_number": number,
             "plaintext": plaintext.hex(),
-            "datagram": (header + ciphers[direction].seal(number, header, plaintext)).hex(),
+            "datagram": (header + agreed.ciphers[direction].seal(number, header, plaintext)).hex(),
         }
 
     def forged(name: str, number: int, datagram: bytes) -> Json:
@@ -198,16 +167,7 @@ def udp_conversation(name: str, flags: int) -> Json:
     ]
     return {
         "name": name,
-        **session_inputs(),
-        "version": PROTOCOL_VERSION,
-        "flags": flags,
-        "transport": int(TransportId.UDP),
-        "client_nonce": CLIENT_NONCE.hex(),
-        "server_nonce": SERVER_NONCE.hex(),
-        "client_private": CLIENT_PRIVATE.hex() if offered else None,
-        "server_private": SERVER_PRIVATE.hex() if offered else None,
-        "client_ephemeral": client_ephemeral.hex(),
-        "server_ephemeral": server_ephemeral.hex(),
+        **agreed.inputs(),
         "cid": TERMS.cid.hex(),
         "reset_token": TERMS.reset_token.hex(),
         "retry_interval_ms": TERMS.retry_interval,
@@ -219,11 +179,11 @@ def udp_conversation(name: str, flags: int) -> Json:
         "max_retry": TERMS.max_retry,
         "terms": TERMS.encode().hex(),
         "cookie": cookie.hex(),
-        "first_hello": encode_hello(hello, NO_COOKIE, hello_key).hex(),
+        "first_hello": encode_hello(agreed.hello, NO_COOKIE, hello_key).hex(),
         "cookie_datagram": encode_cookie(CLIENT_NONCE, cookie).hex(),
-        "second_hello": encode_hello(hello, cookie, hello_key).hex(),
+        "second_hello": encode_hello(agreed.hello, cookie, hello_key).hex(),
         "accept": encode_accept(
-            CLIENT_NONCE, SERVER_NONCE, server_ephemeral, TERMS, accept_key(secret, context)
+            CLIENT_NONCE, SERVER_NONCE, agreed.server_ephemeral, TERMS, agreed.accept_key
         ).hex(),
         "packets": packets,
         "refused": refused,
