@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -47,8 +47,9 @@ class LocalMesh:
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
 
-    def leave(self) -> None:
+    def leave(self) -> Deferred[None]:
         self._describe = None
+        return succeed(None)
 
     def time(self) -> int:
         return self._time.now()

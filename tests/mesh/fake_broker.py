@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from diarkis_tw.constants import NodeState
@@ -18,6 +19,7 @@ class FakeLink:
     """
     A L{diarkis_tw.mesh.nats_link.Link}.
 
+    @ivar ended: what C{stop} returns.
     @ivar away: it alone does not reach the broker.
     @ivar cut: it does, but no other node is reached from there.
     """
@@ -27,6 +29,7 @@ class FakeLink:
         self.subjects: Sequence[str] = ()
         self.inbox: deque[bytes] = deque()
         self.stopped = False
+        self.ended = succeed(None)
         self.away = False
         self.cut = False
 
@@ -51,8 +54,9 @@ class FakeLink:
             self.broker.publish(subject, frame, self)
         return self.is_up
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         self.stopped = True
+        return self.ended
 
 
 @dataclass(eq=False)
