@@ -92,6 +92,17 @@ class TogetherTests(SeveralNodesCase):
         self.assertEqual(self.a.core.left, ["alice", "alice"])
         self.assertEqual(self.b.core.left, ["alice", "alice"])
 
+    def test_directory(self) -> None:
+        """
+        All others know where a player came last; its own node need not.
+        """
+        for node in (self.a, self.b):
+            self.connect(node)
+            known = [other.elsewhere.directory.find("alice") for other in (self.a, self.b, self.c)]
+            address = node.fake.address
+            wanted = [None if other is node else address for other in (self.a, self.b, self.c)]
+            self.assertEqual(known, wanted)
+
     def test_at_once(self) -> None:
         """
         Who connects to all nodes at the same time is on one of them in the end.
