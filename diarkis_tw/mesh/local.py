@@ -29,7 +29,7 @@ class LocalMesh:
     def __init__(self, clock: IReactorTime, node_address: str = "local") -> None:
         self._clock = clock
         self._address = node_address
-        self._time = MeshTime(clock)
+        self._time = MeshTime(clock, clock.seconds())
         self._handlers: dict[type[msgspec.Struct], Handler] = {}
         self._describe: Callable[[], NodeInfo] | None = None
 

@@ -23,6 +23,7 @@ Rules:
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
@@ -81,10 +82,12 @@ class NatsMesh:
         secrets: Sequence[str] = (),
         *,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        time_of_day: Callable[[], Seconds] = time.time,
     ) -> None:
         """
         @param app: nodes of the same word are one mesh.
         @param secrets: what they share; see L{Sealing}.
+        @param time_of_day: Unix time.
         """
         self.dropped = 0
         self.misdirected = 0
@@ -98,7 +101,7 @@ class NatsMesh:
         self._all = f"diarkis.{MESH_VERSION}.{app}.all"
         self._to = f"diarkis.{MESH_VERSION}.{app}.to."
         self._peers = Peers()
-        self._time = MeshTime(clock)
+        self._time = MeshTime(clock, time_of_day())
         self._missed = Missed()
         self._said = 0
         self._local = LocalMesh(clock, self._address)

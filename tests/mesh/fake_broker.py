@@ -93,6 +93,8 @@ class FakeNode:
 class FakeBroker:
     """
     Carries frames, and keeps them all.
+
+    @ivar day: what machines say is the time of day when a node is made.
     """
 
     def __init__(self) -> None:
@@ -101,12 +103,22 @@ class FakeBroker:
         self.frames: list[tuple[str, bytes]] = []
         self._random = 0
         self._now = 1_790_000_000.0
+        self.day = 0.0
 
-    def node(self, app: str = "game", secrets: Sequence[str] = ("key",)) -> FakeNode:
+    def node(
+        self, app: str = "game", secrets: Sequence[str] = ("key",), ahead: float = 0.0
+    ) -> FakeNode:
+        """
+        @param ahead: of the other clocks, in seconds.
+        """
         clock = Clock()
-        clock.advance(self._now)
+        clock.advance(self._now + ahead)
         link = FakeLink(self)
-        mesh = NatsMesh(clock, link, app, secrets, random_bytes=self.random_bytes)
+        mesh = NatsMesh(
+            *(clock, link, app, secrets),
+            random_bytes=self.random_bytes,
+            time_of_day=lambda: self.day,
+        )
         node = FakeNode(mesh, link, clock)
         mesh.on_stale(lambda: node.stale.append(None))
         self.nodes.append(node)
