@@ -1,5 +1,6 @@
 """
-One player, one node: who has connected to another node leaves this one.
+One player, one node: who has connected to another node leaves this one; and where
+players of other nodes are.
 
 Rules:
 
@@ -26,8 +27,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.core.background import background
@@ -48,6 +50,13 @@ ASK_TIMEOUT: Final[Seconds] = 2.0
 
 MISSED_MAX: Final = 1024
 """Nodes that are still to be asked; those that are gone for good stay until then."""
+
+SEARCH_TIMEOUT: Final[Seconds] = 1.0
+"""How long a node may take to say whether a user is there."""
+
+SEARCHES_MAX: Final = 256
+"""Searches at a time: a client may send messages to users whom nobody has, and each one
+asks all nodes."""
 
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -90,6 +99,22 @@ class Arrived(msgspec.Struct, frozen=True):
     more: bool
 
 
+class FindUser(msgspec.Struct, frozen=True):
+    """
+    Mesh request: is this user there?
+    """
+
+    uid: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """
+    The answer to L{FindUser}.
+    """
+
+    found: bool
+
+
 class Elsewhere:
     """
     What a node says and knows of users of other nodes.
@@ -105,8 +130,10 @@ class Elsewhere:
         self._users = users
         self._missed: dict[str, int] = {}
         self._asking: Deferred[object] | None = None
+        self._searches = 0
         mesh.handle(UserArrived, self._arrived)
         mesh.handle(AskArrived, self._answer)
+        mesh.handle(FindUser, lambda find: Found(users.find_uid(find.uid) is not None))
         mesh.on_missed(self._note)
 
     def announce(self, user: User) -> None:
@@ -118,6 +145,42 @@ class Elsewhere:
         self._mesh.broadcast(
             UserArrived(user.uid, user.keys.sid, user.arrived, self._mesh.node_address)
         )
+
+    def search(self, uid: str) -> Deferred[str | None]:
+        """
+        Ask all other nodes at once for a user; the first who has it is remembered.
+
+        @return: the node's address; L{None} if nobody says so in time.
+        @raise MeshError: too many are being searched for.
+        """
+        own = self._mesh.node_address
+        others = {node.address for node in self._mesh.nodes()} - {own}
+        if not others:
+            return succeed(None)
+        if self._searches >= SEARCHES_MAX:
+            raise MeshError(f"{SEARCHES_MAX} users are searched for already")
+        self._searches += 1
+        found: Deferred[str | None] = Deferred()
+
+        def answered(answer: Found | Failure, address: str) -> None:
+            others.discard(address)
+            if found.called:
+                return
+            if isinstance(answer, Found) and answer.found:
+                self.directory.put(uid, address)
+                found.callback(address)
+            elif not others:
+                found.callback(None)
+
+        def ended(result: object) -> object:
+            self._searches -= 1
+            return result
+
+        found.addBoth(ended)
+        for address in list(others):
+            asked = self._mesh.request(address, FindUser(uid), Found, SEARCH_TIMEOUT)
+            asked.addBoth(answered, address)
+        return found
 
     def ask(self) -> None:
         """

@@ -88,9 +88,11 @@ class Mesh(Protocol):
         @param describe: called whenever the mesh tells others of this node.
         """
 
-    def leave(self) -> None:
+    def leave(self) -> "Deferred[None]":
         """
         Leave the mesh: other nodes forget this one at once.
+
+        @return: fires when the last words are said, or cannot be.
         """
 
     def time(self) -> int:

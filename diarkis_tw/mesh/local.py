@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,7 +29,7 @@ class LocalMesh:
     def __init__(self, clock: IReactorTime, node_address: str = "local") -> None:
         self._clock = clock
         self._address = node_address
-        self._time = MeshTime(clock)
+        self._time = MeshTime(clock, clock.seconds())
         self._handlers: dict[type[msgspec.Struct], Handler] = {}
         self._describe: Callable[[], NodeInfo] | None = None
 
@@ -47,8 +47,9 @@ class LocalMesh:
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
 
-    def leave(self) -> None:
+    def leave(self) -> Deferred[None]:
         self._describe = None
+        return succeed(None)
 
     def time(self) -> int:
         return self._time.now()

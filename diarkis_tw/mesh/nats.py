@@ -23,11 +23,12 @@ Rules:
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -45,7 +46,7 @@ from diarkis_tw.mesh.interface import (
 )
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.mesh.missed import Missed
-from diarkis_tw.mesh.nats_link import Link
+from diarkis_tw.mesh.nats_link import STOP_TIMEOUT, Link
 from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
 from diarkis_tw.mesh.system import GIVEN_UP, SYSTEM, Beat, GivenUp, Hello, Leave
 from diarkis_tw.mesh.time import MeshTime
@@ -81,10 +82,12 @@ class NatsMesh:
         secrets: Sequence[str] = (),
         *,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        time_of_day: Callable[[], Seconds] = time.time,
     ) -> None:
         """
         @param app: nodes of the same word are one mesh.
         @param secrets: what they share; see L{Sealing}.
+        @param time_of_day: Unix time.
         """
         self.dropped = 0
         self.misdirected = 0
@@ -98,7 +101,7 @@ class NatsMesh:
         self._all = f"diarkis.{MESH_VERSION}.{app}.all"
         self._to = f"diarkis.{MESH_VERSION}.{app}.to."
         self._peers = Peers()
-        self._time = MeshTime(clock)
+        self._time = MeshTime(clock, time_of_day())
         self._missed = Missed()
         self._said = 0
         self._local = LocalMesh(clock, self._address)
@@ -165,9 +168,9 @@ class NatsMesh:
         for loop, period in self._loops:
             loop.start(period)
 
-    def leave(self) -> None:
+    def leave(self) -> Deferred[None]:
         if self._describe is None:
-            return
+            return succeed(None)
         self._broadcast(Leave())
         self._describe = None
         for loop, _ in self._loops:
@@ -175,9 +178,15 @@ class NatsMesh:
         if self._updating is not None:
             self._updating.cancel()
             self._updating = None
-        self._link.stop()
         self._calls.fail_all("this node is leaving the mesh")
         self._peers = Peers()
+        # The link is a daemon: should it not end, nothing waits for it.
+        stopped = self._link.stop().addTimeout(STOP_TIMEOUT, self._clock)
+
+        def late(failure: Failure) -> None:
+            failure.trap(TimeoutError)
+
+        return stopped.addErrback(late)
 
     def updated(self) -> None:
         if self._describe is not None and self._updating is None:

@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
@@ -38,13 +39,20 @@ from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.units import Seconds
 
 QUEUE_FRAMES: Final = 16_384
-"""Frames that wait, each way: a second of what a busy node says."""
+"""Frames that wait, each way. A bound for a reactor that is busy with something else: 3 s
+of the arrivals of 50 nodes with 100 players a second each, and 0.2 s of the fastest that
+one connection brings (90,000 small frames a second, measured). To handle that many
+small ones takes about 0.15 s."""
 
 QUEUE_BYTES: Final = 16 * 1024 * 1024
-"""Bytes that wait, each way."""
+"""Bytes that wait, each way: a bound of memory, and 32 of the largest frames."""
 
 BATCH: Final = 64
-"""Frames handled in one go before the reactor looks at players again: 3 ms or so."""
+"""Frames handled in one go before the reactor looks at players again: 0.6 ms of arrivals,
+2 ms of messages of 10 KB (measured)."""
+
+BATCH_BYTES: Final = 1024 * 1024
+"""Bytes after which that is enough: 2 ms of large frames, whose MAC takes the time."""
 
 PAUSE_FIRST: Final[Seconds] = 0.1
 PAUSE_MOST: Final[Seconds] = 2.0
@@ -107,9 +115,11 @@ class Link(Protocol):
         @return: False if it was dropped.
         """
 
-    def stop(self) -> None:
+    def stop(self) -> "Deferred[None]":
         """
         Send what waits, and end.
+
+        @return: fires when that is done, within C{STOP_TIMEOUT} if the system lets it.
         """
 
 
@@ -132,6 +142,7 @@ class NatsLink:
         self._up = False
         self._told_gone = False
         self._stopped = False
+        self._ended: Deferred[None] = Deferred()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._out = _Queue()
@@ -171,33 +182,43 @@ class NatsLink:
             self._loop.call_soon_threadsafe(self._wake_up)
         return True
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
-        Send what waits, end the thread and wait for it: a fraction of a second, and
-        at most C{STOP_TIMEOUT}.
+        Send what waits, and end the thread, which nobody waits for meanwhile.
         """
-        if self._stopped:
-            return
-        self._stopped = True
-        self._up = False
-        if self._thread is None or self._loop is None:
-            return
-        self._loop.call_soon_threadsafe(self._stop)
-        self._thread.join(STOP_TIMEOUT)
+        if not self._stopped:
+            self._stopped = True
+            self._up = False
+            if self._loop is None:
+                self._ended.callback(None)
+            else:
+                self._loop.call_soon_threadsafe(self._stop)
+        done: Deferred[None] = Deferred()
+
+        def tell(ignored: None) -> None:
+            if not done.called:
+                done.callback(None)
+
+        self._ended.addCallback(tell)
+        return done
 
     def _drain(self) -> None:
         """
         Handle what came.
         """
         self._in.woken = False
+        size = 0
         for _ in range(BATCH):
             item = self._in.take()
             if item is None or self._stopped:
                 return
+            size += len(item[1])
             try:
                 self._received(item[1])
             except Exception:
                 self.log.failure("a message of another node failed")
+            if size >= BATCH_BYTES:
+                break
         if not self._in.woken:
             self._in.woken = True
             self._reactor.callFromThread(self._drain)
@@ -231,6 +252,7 @@ class NatsLink:
             loop.run_until_complete(self._stay_connected(subjects))
         finally:
             loop.close()
+            self._reactor.callFromThread(self._ended.callback, None)
 
     def _wake_up(self) -> None:
         if self._wake is not None:

@@ -11,11 +11,15 @@ System", 1978, physical clocks):
   - Where nodes do not hear each other, it goes on as fast as real time: of two
     things that happened then, the one that was later by more than what the clocks
     drift apart meanwhile is later.
+  - It begins as the machine's time of day, which matters for nodes that have never
+    heard each other, and for no others.
 """
 
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+
+from diarkis_tw.units import Seconds
 
 TIME_MAX: Final = 2**62
 """Latest time that is believed, in microseconds: half of what a frame can say."""
@@ -26,9 +30,14 @@ class MeshTime:
     This node's reading of it.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, now: Seconds) -> None:
+        """
+        @param clock: how fast it goes.
+        @param now: Unix time, so that nodes that have never heard each other begin with
+            about the same.
+        """
         self._clock = clock
-        self._ahead = 0
+        self._ahead = int(now * 1_000_000) - self._real()
         self._last = 0
 
     def now(self) -> int:

@@ -3,7 +3,9 @@ Direct messages: from user to user by uid, wherever the other one is.
 
 Rules:
 
-  - The receiver is looked for on this node first, then on each other one.
+  - The receiver is looked for on this node first, then on the one to which it has
+    come last as far as is known, then on all others at once
+    (L{diarkis_tw.core.elsewhere}). The message goes to one node only.
   - It has to be here: connected, or away within its grace. If it is not, the
     sender learns so.
   - The node of the sender may rewrite a message, the one of the receiver may
@@ -11,12 +13,11 @@ Rules:
   - Two users who connected hear when the other one leaves the game.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
 import msgspec
-from twisted.logger import Logger
 
 from diarkis_tw.constants import ErrorCode
 from diarkis_tw.core.background import as_deferred, background
@@ -64,14 +65,18 @@ class Delivered(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
+_NOT_FOUND: Final = Delivered(found=False)
+
+
 class DirectMessages:
     """
     Go: package C{dm}.
+
+    @ivar unanswered: messages that another node did not answer for.
     """
 
-    log = Logger()
-
     def __init__(self, users: Users, mesh: Mesh, registry: CommandRegistry) -> None:
+        self.unanswered = 0
         self._users = users
         self._mesh = mesh
         self._registry = registry
@@ -165,26 +170,40 @@ class DirectMessages:
 
     async def _deliver(self, message: DeliverDirect) -> None:
         delivered = await self._deliver_here(message)
-        for address in self._others():
-            if delivered.found:
-                break
-            try:
-                delivered = await self._mesh.request(address, message, Delivered)
-            except MeshError as error:
-                self.log.warn("a direct message was not taken: {error}", error=error)
+        if not delivered.found:
+            delivered = await self._deliver_elsewhere(message)
         if not delivered.found:
             raise _refused(f"user {message.to} is not here")
         if delivered.refusal:
             raise _refused(delivered.refusal)
 
-    def _others(self) -> Iterable[str]:
-        own = self._mesh.node_address
-        return [node.address for node in self._mesh.nodes() if node.address != own]
+    async def _deliver_elsewhere(self, message: DeliverDirect) -> Delivered:
+        elsewhere = self._users.elsewhere
+        address = elsewhere.directory.find(message.to)
+        if address is not None:
+            delivered = await self._deliver_there(address, message)
+            if delivered.found:
+                return delivered
+            elsewhere.directory.forget(message.to)
+        try:
+            address = await elsewhere.search(message.to)
+        except MeshError as error:
+            raise _refused(f"user {message.to} is not found: {error}") from None
+        if address is None:
+            return _NOT_FOUND
+        return await self._deliver_there(address, message)
+
+    async def _deliver_there(self, address: str, message: DeliverDirect) -> Delivered:
+        try:
+            return await self._mesh.request(address, message, Delivered)
+        except MeshError:
+            self.unanswered += 1
+            return _NOT_FOUND
 
     async def _deliver_here(self, message: DeliverDirect) -> Delivered:
         user = self._users.find_uid(message.to)
         if user is None:
-            return Delivered(found=False)
+            return _NOT_FOUND
         try:
             await self._take(user, message)
         except CommandError as error:

@@ -388,4 +388,4 @@ class Lifecycle(Service):
                     await work
             except FAULTS:
                 self.log.failure("an on_terminate callback failed")
-        self._mesh.leave()
+        await self._mesh.leave()

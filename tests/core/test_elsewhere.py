@@ -32,9 +32,13 @@ class GameNode:
     A node of the mesh with users.
     """
 
-    def __init__(self, broker: FakeBroker, clock_ahead: float = 0.0) -> None:
-        self.fake: FakeNode = broker.node()
-        self.fake.clock.advance(clock_ahead)
+    def __init__(self, broker: FakeBroker, day: float, uptime: float = 0.0) -> None:
+        """
+        @param day: what its machine takes for the time of day.
+        @param uptime: of its machine.
+        """
+        broker.day = day
+        self.fake: FakeNode = broker.node(ahead=uptime)
         self.link = self.fake.link
         self.core = CoreNode(
             clock=self.fake.clock, mesh=self.fake.mesh, random_bytes=broker.random_bytes
@@ -55,7 +59,7 @@ class SeveralNodesCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.broker = FakeBroker()
-        self.a, self.b, self.c = (GameNode(self.broker, ahead) for ahead in (0, 5000, -0.0))
+        self.a, self.b, self.c = (GameNode(self.broker, day) for day in (500, 5000, 0))
         self.broker.advance(2.5)
 
     def connect(self, node: GameNode, uid: str = "alice") -> tuple[User, FakeConnection]:
@@ -91,6 +95,17 @@ class TogetherTests(SeveralNodesCase):
             self.assertEqual(client.closed, [])
         self.assertEqual(self.a.core.left, ["alice", "alice"])
         self.assertEqual(self.b.core.left, ["alice", "alice"])
+
+    def test_directory(self) -> None:
+        """
+        All others know where a player came last; its own node need not.
+        """
+        for node in (self.a, self.b):
+            self.connect(node)
+            known = [other.elsewhere.directory.find("alice") for other in (self.a, self.b, self.c)]
+            address = node.fake.address
+            wanted = [None if other is node else address for other in (self.a, self.b, self.c)]
+            self.assertEqual(known, wanted)
 
     def test_at_once(self) -> None:
         """
@@ -259,11 +274,14 @@ class AwayTests(SeveralNodesCase):
 
     def test_apart_from_the_start(self) -> None:
         """
-        Nodes with users that find each other late settle who is where.
+        Nodes with users that find each other late settle who is where, as well as the
+        machines know the time of day.
         """
         broker = self.broker = FakeBroker()
         broker.is_up = False
-        self.a, self.b, self.c = (GameNode(broker) for _ in range(3))
+        self.a, self.b, self.c = (
+            GameNode(broker, day, uptime) for day, uptime in ((5.3, 9e5), (5.0, 9e4), (4.7, 0))
+        )
         for node in (self.a, self.b, self.c):
             self.connect(node)
             self.pass_time(1)
@@ -463,7 +481,7 @@ class AnyOrderTests(SynchronousTestCase):
         Whatever was lost in between, in the end a player is on one node.
         """
         broker = FakeBroker()
-        nodes = [GameNode(broker, ahead) for ahead in (0, 7, 100)]
+        nodes = [GameNode(broker, day) for day in (0, 7, 100)]
         broker.advance(1.5, 0.25)
         came: set[int] = set()
         for event, at in events:

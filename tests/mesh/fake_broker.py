@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from diarkis_tw.constants import NodeState
@@ -18,6 +19,7 @@ class FakeLink:
     """
     A L{diarkis_tw.mesh.nats_link.Link}.
 
+    @ivar ended: what C{stop} returns.
     @ivar away: it alone does not reach the broker.
     @ivar cut: it does, but no other node is reached from there.
     """
@@ -27,6 +29,7 @@ class FakeLink:
         self.subjects: Sequence[str] = ()
         self.inbox: deque[bytes] = deque()
         self.stopped = False
+        self.ended = succeed(None)
         self.away = False
         self.cut = False
 
@@ -51,8 +54,9 @@ class FakeLink:
             self.broker.publish(subject, frame, self)
         return self.is_up
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         self.stopped = True
+        return self.ended
 
 
 @dataclass(eq=False)
@@ -89,6 +93,8 @@ class FakeNode:
 class FakeBroker:
     """
     Carries frames, and keeps them all.
+
+    @ivar day: what machines say is the time of day when a node is made.
     """
 
     def __init__(self) -> None:
@@ -97,12 +103,22 @@ class FakeBroker:
         self.frames: list[tuple[str, bytes]] = []
         self._random = 0
         self._now = 1_790_000_000.0
+        self.day = 0.0
 
-    def node(self, app: str = "game", secrets: Sequence[str] = ("key",)) -> FakeNode:
+    def node(
+        self, app: str = "game", secrets: Sequence[str] = ("key",), ahead: float = 0.0
+    ) -> FakeNode:
+        """
+        @param ahead: of the other clocks, in seconds.
+        """
         clock = Clock()
-        clock.advance(self._now)
+        clock.advance(self._now + ahead)
         link = FakeLink(self)
-        mesh = NatsMesh(clock, link, app, secrets, random_bytes=self.random_bytes)
+        mesh = NatsMesh(
+            *(clock, link, app, secrets),
+            random_bytes=self.random_bytes,
+            time_of_day=lambda: self.day,
+        )
         node = FakeNode(mesh, link, clock)
         mesh.on_stale(lambda: node.stale.append(None))
         self.nodes.append(node)

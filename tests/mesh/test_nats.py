@@ -14,6 +14,7 @@ from diarkis_tw.errors import MeshError
 from diarkis_tw.mesh.calls import CALLS_LIMIT
 from diarkis_tw.mesh.envelope import FRAME_MAX, MESH_VERSION, Envelope, Kind, Sealing
 from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh, NodeInfo
+from diarkis_tw.mesh.nats_link import STOP_TIMEOUT
 from diarkis_tw.mesh.system import Beat
 from tests.mesh.fake_broker import FakeBroker, FakeNode
 
@@ -116,6 +117,21 @@ class MembershipTests(NatsMeshTestCase):
         self.assertEqual(self.b.clock.getDelayedCalls(), [])
         self.broker.advance(10)
         self.all_see_all(self.a, self.c)
+
+    def test_leaving_is_waited_for(self) -> None:
+        """
+        Leaving is done when the link has said the last words, or was given up.
+        """
+        self.b.link.ended = Deferred()
+        left = self.b.mesh.leave()
+        self.assertNoResult(left)
+        self.b.link.ended.callback(None)
+        self.assertIsNone(self.successResultOf(left))
+        self.c.link.ended = Deferred()
+        left = self.c.mesh.leave()
+        self.c.clock.advance(STOP_TIMEOUT)
+        self.assertIsNone(self.successResultOf(left))
+        self.assertEqual(self.c.clock.getDelayedCalls(), [])
 
     def test_killed(self) -> None:
         """

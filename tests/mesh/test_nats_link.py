@@ -3,7 +3,9 @@ Tests of L{diarkis_tw.mesh.nats_link}, against a real NATS server.
 """
 
 import asyncio
+import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +18,15 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from diarkis_tw.mesh import nats_link
 from diarkis_tw.mesh.envelope import FRAME_MAX
-from diarkis_tw.mesh.nats_link import QUEUE_BYTES, QUEUE_FRAMES, Broker, NatsLink
+from diarkis_tw.mesh.nats_link import (
+    BATCH,
+    BATCH_BYTES,
+    QUEUE_BYTES,
+    QUEUE_FRAMES,
+    STOP_TIMEOUT,
+    Broker,
+    NatsLink,
+)
 from tests.mesh.nats_server import NatsServer, free_port
 
 
@@ -60,6 +70,46 @@ class QueueTests(SynchronousTestCase):
         A URL in the log has no password.
         """
         self.assertEqual(nats_link._shown("nats://me:secret@host:1"), "nats://host:1")
+
+
+class BatchTests(SynchronousTestCase):
+    """
+    How much is handled in one turn of the reactor.
+    """
+
+    def turns(self, *sizes: int) -> list[int]:
+        """
+        How many frames each turn handles.
+        """
+        waiting: list[Callable[[], None]] = []
+
+        class Turns:
+            def callFromThread(self, call: Callable[[], None]) -> None:
+                waiting.append(call)
+
+        link = NatsLink(Turns(), Broker(()))  # type: ignore[arg-type]
+        handled: list[bytes] = []
+        link._received = handled.append
+        for size in sizes:
+            link._in.put("a", bytes(size))
+        link._drain()
+        counts = [len(handled)]
+        while waiting:
+            waiting.pop()()
+            counts.append(len(handled) - sum(counts))
+        return counts
+
+    def test_frames(self) -> None:
+        """
+        So many small frames, then players have their turn.
+        """
+        self.assertEqual(self.turns(*[10] * (2 * BATCH + 1)), [BATCH, BATCH, 1])
+
+    def test_bytes(self) -> None:
+        """
+        Of large ones fewer.
+        """
+        self.assertEqual(self.turns(*[BATCH_BYTES // 2] * 5), [2, 2, 1])
 
 
 class NatsLinkTests(TestCase):
@@ -179,15 +229,37 @@ class NatsLinkTests(TestCase):
         await self.until(lambda: one.is_up and other.is_up)
         for number in range(100):
             other.publish("a", b"%d" % number)
-        other.stop()
-        other.stop()
+        stopped = other.stop()
+        self.assertNoResult(stopped)
+        await other.stop()
+        await stopped
         assert other._thread is not None
+        other._thread.join(1)
         self.assertFalse(other._thread.is_alive())
         await self.until(lambda: len(self.got) == 100)
         self.assertFalse(other.publish("a", b"late"))
         away = self.link("a", servers=(f"nats://127.0.0.1:{free_port()}",))
         await self.until(lambda: away._told_gone)
-        away.stop()
+        await away.stop()
         assert away._thread is not None
+        away._thread.join(1)
         self.assertFalse(away._thread.is_alive())
-        NatsLink(reactor, Broker(())).stop()  # type: ignore[arg-type]
+        await NatsLink(reactor, Broker(())).stop()  # type: ignore[arg-type]
+
+    async def test_stop_does_not_block(self) -> None:
+        """
+        While a server that hangs keeps a link from ending, the reactor goes on, and the
+        end comes in time all the same.
+        """
+        self.server.start()
+        link = self.link("a")
+        await self.until(lambda: link.is_up)
+        assert self.server.process is not None
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.assertTrue(link.publish("b", b"never said"))
+        begun = time.monotonic()
+        stopped = link.stop()
+        self.assertLess(time.monotonic() - begun, 0.1)
+        self.assertNoResult(stopped)
+        await stopped
+        self.assertLess(time.monotonic() - begun, STOP_TIMEOUT + 0.5)

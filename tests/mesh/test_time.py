@@ -18,7 +18,7 @@ class MeshTimeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.time = MeshTime(self.clock)
+        self.time = MeshTime(self.clock, 1000)
 
     def test_rises(self) -> None:
         """
@@ -47,6 +47,15 @@ class MeshTimeTests(SynchronousTestCase):
         self.assertEqual(self.time.now(), 5_000_000_001)
         self.clock.advance(2)
         self.assertEqual(self.time.now(), 5_002_000_000)
+
+    def test_begins_as_the_day(self) -> None:
+        """
+        It begins as the time of day and goes on by the clock, whatever that counts.
+        """
+        time = MeshTime(self.clock, 7000)
+        self.assertEqual(time.now(), 7_000_000_000)
+        self.clock.advance(1)
+        self.assertEqual(time.now(), 7_001_000_000)
 
 
 class MissedTests(SynchronousTestCase):

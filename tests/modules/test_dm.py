@@ -3,21 +3,21 @@ Tests of L{diarkis_tw.modules.dm}.
 """
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
 
-from diarkis_tw.constants import ErrorCode, NodeState, Status
+from diarkis_tw.constants import ErrorCode, Status
+from diarkis_tw.core.elsewhere import SEARCH_TIMEOUT, SEARCHES_MAX
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
-from diarkis_tw.mesh.interface import NodeInfo
-from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules import dm as module
-from diarkis_tw.modules.dm import DeliverDirect, Delivered, DirectMessages
+from diarkis_tw.modules.dm import DirectMessages
 from diarkis_tw.schema import dm as schema
 from diarkis_tw.schema.command import AnyCommand, as_value
 from diarkis_tw.schema.dm import DmCommand
 from diarkis_tw.wire.value import decode_value, encode_value
-from tests.core.fakes import CoreTestCase, FakeConnection
+from tests.core.fakes import CoreNode, CoreTestCase, FakeConnection
+from tests.mesh.fake_broker import FakeBroker, FakeNode
 
 
 class DmCase(CoreTestCase):
@@ -224,35 +224,141 @@ class PeerTests(DmCase):
         self.assertEqual(self.connect("bob")[1], ErrorCode.DM)
 
 
-class OtherNodeMesh(LocalMesh):
-    """
-    A mesh with another node, where only carol is.
-    """
-
-    def __init__(self, clock: IReactorTime) -> None:
-        super().__init__(clock)
-        self.asked: list[DeliverDirect] = []
-
-    def nodes(self) -> list[NodeInfo]:
-        return [NodeInfo("local", NodeState.ONLINE), NodeInfo("other", NodeState.ONLINE)]
-
-    def request(self, node_address, message, reply, timeout=5.0):  # type: ignore[no-untyped-def,override]
-        self.asked.append(message)
-        return succeed(Delivered(found=message.to == "carol"))
-
-
-class OtherNodeTests(CoreTestCase):
+class OtherNodesTests(SynchronousTestCase):
     """
     A receiver on another node.
     """
 
-    def test_request(self) -> None:
+    def setUp(self) -> None:
+        self.broker = FakeBroker()
+        self.nodes = [self.node() for _ in range(3)]
+        self.broker.advance(1.5)
+
+    def node(self) -> tuple[CoreNode, DirectMessages, FakeNode]:
+        fake = self.broker.node()
+        core = CoreNode(clock=fake.clock, mesh=fake.mesh, random_bytes=self.broker.random_bytes)
+        dm = DirectMessages(core.users, core.mesh, core.registry)
+        self.broker.join(fake)
+        core.start()
+        return core, dm, fake
+
+    def connect(self, node: int, uid: str) -> FakeConnection:
+        _, client = self.nodes[node][0].connect(uid, 1000.0)
+        self.broker.settle()
+        return client
+
+    def send(self, uid: str, message: bytes = b"hi") -> Deferred[None]:
+        sent = Deferred.fromCoroutine(self.nodes[0][1].send(uid, message))
+        self.broker.settle()
+        return sent
+
+    def frames(self, uid: str) -> int:
         """
-        Who is not here is looked for on the other nodes.
+        How many frames sending to somebody takes; it must arrive.
         """
-        mesh = OtherNodeMesh(self.core.clock)
-        dm = DirectMessages(self.core.users, mesh, self.core.registry)
-        self.core.start()
-        self.successResultOf(Deferred.fromCoroutine(dm.send("carol", b"hi")))
-        self.assertEqual([message.to for message in mesh.asked], ["carol"])
-        self.failureResultOf(Deferred.fromCoroutine(dm.send("zoe", b"hi")), CommandError)
+        before = len(self.broker.frames)
+        self.successResultOf(self.send(uid))
+        return len(self.broker.frames) - before
+
+    def forget(self, uid: str) -> None:
+        self.nodes[0][0].users.elsewhere.directory.forget(uid)
+
+    def test_where_it_came_last(self) -> None:
+        """
+        The node to which a user has come last is asked, and no other.
+        """
+        for node in (1, 2, 1):
+            client = self.connect(node, "carol")
+            self.assertEqual(self.frames("carol"), 2)
+            self.assertEqual(len(client.pushes()), 1)
+
+    def test_not_known(self) -> None:
+        """
+        If nothing is known of it, all are asked at once where it is, which is kept.
+        """
+        client = self.connect(2, "carol")
+        self.forget("carol")
+        self.assertEqual(self.frames("carol"), 2 * 2 + 2)
+        self.assertEqual(self.frames("carol"), 2)
+        self.assertEqual(len(client.pushes()), 2)
+
+    def test_not_there_any_more(self) -> None:
+        """
+        Who is not where it was thought to be is looked for, and found where it is.
+        """
+        client = self.connect(2, "carol")
+        directory = self.nodes[0][0].users.elsewhere.directory
+        directory.put("carol", self.nodes[1][2].address)
+        self.assertEqual(self.frames("carol"), 2 + 2 * 2 + 2)
+        self.assertEqual(len(client.pushes()), 1)
+        directory.put("carol", "gone")
+        self.assertEqual(self.frames("carol"), 2 * 2 + 2)
+        self.assertEqual(self.nodes[0][1].unanswered, 1)
+
+    def test_nowhere(self) -> None:
+        """
+        Who is nowhere is refused, within a second even if a node does not answer, and
+        is not remembered.
+        """
+        self.connect(1, "zoe")
+        self.nodes[1][0].users.find_uid("zoe").disconnect()  # type: ignore[union-attr]
+        failure = self.failureResultOf(self.send("zoe"), CommandError)
+        self.assertIn("zoe is not here", str(failure.value))
+        self.assertIsNone(self.nodes[0][0].users.elsewhere.directory.find("zoe"))
+        self.nodes[1][2].killed = True
+        sent = self.send("zoe")
+        self.assertNoResult(sent)
+        self.broker.advance(SEARCH_TIMEOUT + 0.1)
+        self.failureResultOf(sent, CommandError)
+
+    def test_somebody_does_not_answer(self) -> None:
+        """
+        Who is found is not kept waiting for nodes that do not answer.
+        """
+        client = self.connect(2, "carol")
+        self.forget("carol")
+        self.nodes[1][2].frozen = True
+        self.successResultOf(self.send("carol"))
+        self.assertEqual(len(client.pushes()), 1)
+        self.broker.advance(SEARCH_TIMEOUT + 0.1)
+        self.assertEqual(self.nodes[0][0].users.elsewhere._searches, 0)
+
+    def test_searches_are_bounded(self) -> None:
+        """
+        So many users are searched for at a time; further messages are refused, and
+        when there is an answer there is room again.
+        """
+        for _, _, fake in self.nodes[1:]:
+            fake.frozen = True
+        waiting = [self.send(f"user{number}") for number in range(SEARCHES_MAX)]
+        failure = self.failureResultOf(self.send("carol"), CommandError)
+        self.assertIn("searched for already", str(failure.value))
+        self.broker.advance(SEARCH_TIMEOUT + 0.1)
+        for sent in waiting:
+            self.failureResultOf(sent, CommandError)
+        self.assertNoResult(again := self.send("carol"))
+        self.broker.advance(SEARCH_TIMEOUT + 0.1)
+        self.failureResultOf(again, CommandError)
+
+    def test_sender_leaves(self) -> None:
+        """
+        A search for nobody any more counts no longer.
+        """
+        sent = self.send("zoe")
+        self.failureResultOf(sent, CommandError)
+        self.nodes[1][2].frozen = True
+        sent = self.send("zoe")
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertEqual(self.nodes[0][0].users.elsewhere._searches, 0)
+        self.broker.advance(SEARCH_TIMEOUT + 0.1)
+        self.assertEqual(self.nodes[0][0].users.elsewhere._searches, 0)
+
+    def test_refusal(self) -> None:
+        """
+        A refusal on the other node is the sender's answer.
+        """
+        self.nodes[1][1].set_on_receive_message(lambda user, sender, message: False)
+        self.connect(1, "carol")
+        failure = self.failureResultOf(self.send("carol"), CommandError)
+        self.assertIn("does not take", str(failure.value))

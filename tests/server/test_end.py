@@ -55,6 +55,17 @@ class DrainTests(DrainCase):
         self.assertEqual(self.ended, [0])
         self.assertEqual(list(self.server._mesh.nodes()), [])
 
+    def test_mesh_has_last_words(self) -> None:
+        """
+        The process ends once the others have been told.
+        """
+        left: Deferred[None] = Deferred()
+        self.server._mesh.leave = lambda: left  # type: ignore[method-assign]
+        self.service.terminate()
+        self.assertEqual((self.terminated, self.ended), ([[]], []))
+        left.callback(None)
+        self.assertEqual(self.ended, [0])
+
     def test_told(self) -> None:
         """
         Connected clients are told at once, and served until they leave; then the node ends.
