@@ -94,6 +94,8 @@ class GivenUp(msgspec.Struct, frozen=True):
 SYSTEM: Final = {f"mesh.{kind.__name__}": kind for kind in (Beat, Hello, Leave, GivenUp)}
 """Topics of the mesh itself; no class of a handler can have such a name."""
 
+GIVEN_UP: Final = f"mesh.{GivenUp.__name__}"
+
 
 @dataclass(eq=False, slots=True)
 class _Call:
@@ -154,6 +156,7 @@ class NatsMesh:
         self._describe: Callable[[], NodeInfo] | None = None
         self._info: NodeInfo | None = None
         self._on_stale: list[Callable[[], object]] = []
+        self._on_join: list[Callable[[str], object]] = []
         self._updating: IDelayedCall | None = None
         self._hold = self._swept = 0.0
         self._loops = [(LoopingCall(self._beat), HEARTBEAT), (LoopingCall(self._sweep), SWEEP)]
@@ -192,6 +195,9 @@ class NatsMesh:
         Call C{callback} when this node was given up by others and comes back.
         """
         self._on_stale.append(callback)
+
+    def on_join(self, callback: Callable[[str], object]) -> None:
+        self._on_join.append(callback)
 
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
@@ -338,6 +344,11 @@ class NatsMesh:
         ):
             self.misdirected += 1
             return
+        if envelope.topic == GIVEN_UP and envelope.to:
+            # Of whomever this node has given up, too, or two halves of a mesh would
+            # tell each other for ever. It is for this incarnation alone.
+            self._stale("it was silent for too long")
+            return
         match self._peers.judge(envelope, self._clock.seconds()):
             case Verdict.TAKE:
                 self._take(envelope)
@@ -345,6 +356,7 @@ class NatsMesh:
                 # What its former self was asked it will not answer.
                 self._fail_calls(envelope.sender)
                 self._take(envelope)
+                self._joined(envelope.sender)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
             case Verdict.TELL:
@@ -440,8 +452,6 @@ class NatsMesh:
             case Leave():
                 self._gone(peer, "has left")
                 self._peers.give_up(peer)
-            case GivenUp():
-                self._stale("it was silent for too long")
 
     def _learn(self, peer: Peer, info: NodeInfo) -> None:
         if info.address != peer.address:
@@ -450,6 +460,13 @@ class NatsMesh:
         if peer.info is None:
             self.log.info("mesh: node {address} is there", address=peer.address)
         peer.info = info
+
+    def _joined(self, address: str) -> None:
+        for callback in self._on_join:
+            try:
+                callback(address)
+            except Exception:
+                self.log.failure("an on_join callback failed")
 
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
@@ -491,6 +508,8 @@ class NatsMesh:
         if is_up and self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
+            for info in self._peers.infos():
+                self._joined(info.address)
 
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)

@@ -16,6 +16,8 @@ from diarkis_tw.mesh.nats import NatsMesh
 class FakeLink:
     """
     A L{diarkis_tw.mesh.nats_link.Link}.
+
+    @ivar cut: nothing gets through, either way, and nobody is told.
     """
 
     def __init__(self, broker: "FakeBroker") -> None:
@@ -23,6 +25,7 @@ class FakeLink:
         self.subjects: Sequence[str] = ()
         self.inbox: deque[bytes] = deque()
         self.stopped = False
+        self.cut = False
 
     @property
     def is_up(self) -> bool:
@@ -41,7 +44,7 @@ class FakeLink:
             changed(True)
 
     def publish(self, subject: str, frame: bytes) -> bool:
-        if self.is_up:
+        if self.is_up and not self.cut:
             self.broker.publish(subject, frame, self)
         return self.is_up
 
@@ -113,7 +116,9 @@ class FakeBroker:
     def publish(self, subject: str, frame: bytes, sender: FakeLink | None = None) -> None:
         self.frames.append((subject, frame))
         for node in self.nodes:
-            if subject in node.link.subjects and node.link is not sender and not node.killed:
+            if subject not in node.link.subjects or node.link is sender:
+                continue
+            if not node.killed and not node.link.cut:
                 node.link.inbox.append(frame)
 
     def settle(self) -> None:
