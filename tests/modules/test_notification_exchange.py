@@ -120,6 +120,7 @@ class JoinTests(ExchangeCase):
         """
         What is local stays so, unless it was sent to all later.
         """
+        self.b.cut()
         self.a.notify("n1", "n2", local=True)
         self.a.notify("n2")
         self.late.join()
@@ -135,6 +136,29 @@ class JoinTests(ExchangeCase):
         self.broker.advance(1)
         self.late.join()
         self.assertEqual(self.late.got(), ["n2"])
+
+    def test_deleted_long_ago(self) -> None:
+        """
+        Nor is it when so many others were deleted since that nobody knows all.
+        """
+        self.b.cut()
+        self.a.notify("n1")
+        for id in ("n1", *(f"other{number}" for number in range(REMEMBERED_MOST))):
+            self.a.notifier.delete(id)
+        self.late.join()
+        self.assertEqual(self.late.got(), [])
+
+    def test_passed_on(self) -> None:
+        """
+        What a node has learned it tells others, though those it came from are gone.
+        """
+        self.a.notify("n1")
+        self.late.join()
+        for site in (self.a, self.b):
+            site.node.mesh.leave()
+        latest = Site(self.broker)
+        latest.join()
+        self.assertEqual(latest.got(), ["n1"])
 
     def test_id_is_used(self) -> None:
         """
@@ -209,10 +233,13 @@ class JoinTests(ExchangeCase):
 
     def test_quiet(self) -> None:
         """
-        With nothing to tell it is a few messages, and no more while nobody comes.
+        It takes a question each way, or two, and no more while nobody comes.
         """
+        self.a.notify("n1")
+        self.broker.frames.clear()
         self.late.join()
         self.broker.advance(1)
+        self.assertLessEqual(self.asked(AskNotifications), 6)
         self.broker.frames.clear()
         self.broker.advance(20)
         self.assertEqual(self.asked(AskNotifications), 0)
@@ -237,7 +264,9 @@ class JoinTests(ExchangeCase):
         self.late.join()
         self.a.cut()
         self.late.notifier._exchange._ask(self.a.node.address, in_return=True)  # type: ignore[union-attr]
+        self.assertIsNotNone(self.late.notifier._exchange._asking)  # type: ignore[union-attr]
         self.late.notifier.stop()
+        self.assertIsNone(self.late.notifier._exchange._asking)  # type: ignore[union-attr]
         self.late.node.mesh.leave()
         self.assertEqual(self.late.node.clock.getDelayedCalls(), [])
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -326,25 +355,28 @@ class HealTests(ExchangeCase):
 
     def test_lost(self) -> None:
         """
-        A question that is lost is asked again, a few times; others are asked meanwhile.
+        A question that is lost is asked again, a few times, and others meanwhile.
         """
-        self.a.notify("n1")
-        silent = Site(self.broker)
-        silent.join()
-        self.late.cut()
+        ask = self.a.notifier._exchange._ask  # type: ignore[union-attr]
         self.late.join()
-        self.late.cut(heal=True)
-        self.broker.advance(2)
-        silent.cut()
+        self.broker.advance(1)
+        self.b.cut()
+        self.b.notify("n1")
         self.broker.frames.clear()
-        ask = self.late.notifier._exchange._ask  # type: ignore[union-attr]
-        ask(silent.node.address, in_return=False)
-        ask(self.a.node.address, in_return=False)
-        self.broker.advance(TRIES * TIMEOUT - 3)
+        for site in (self.b, self.late):
+            ask(site.node.address, in_return=False)
+        self.broker.advance(TIMEOUT + 0.2)
         self.assertEqual(self.asked(LivingNotifications), 1)
-        silent.cut(heal=True)
-        self.broker.advance(10)
-        self.assertEqual(self.late.got(), ["n1"])
+        self.assertEqual(self.a.got(), [])
+        self.b.cut(heal=True)
+        self.broker.advance(TIMEOUT + 0.2)
+        self.assertEqual(self.a.got(), ["n1"])
+        self.b.cut()
+        self.broker.advance(1)
+        self.broker.frames.clear()
+        ask(self.b.node.address, in_return=False)
+        self.broker.advance(5 * TIMEOUT)
+        self.assertLessEqual(self.asked(AskNotifications), TRIES)
 
 
 class HostileTests(ExchangeCase):
