@@ -125,6 +125,12 @@ class Mesh(Protocol):
         Say that C{describe} would answer differently now.
         """
 
+    def on_join(self, callback: Callable[[str], object]) -> None:
+        """
+        Call C{callback(address)} when another node comes that can be talked to, and
+        when one can be reached again after this node was cut off.
+        """
+
     def nodes(self) -> Iterable[NodeInfo]:
         """
         All living nodes, this one included once it has joined.

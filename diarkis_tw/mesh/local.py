@@ -74,6 +74,11 @@ class LocalMesh:
         Nobody else to tell: L{nodes} asks afresh each time.
         """
 
+    def on_join(self, callback: Callable[[str], object]) -> None:
+        """
+        Nobody ever comes.
+        """
+
     def nodes(self) -> Iterable[NodeInfo]:
         return () if self._describe is None else (self._describe(),)
 

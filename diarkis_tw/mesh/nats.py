@@ -115,6 +115,7 @@ class NatsMesh:
         self._info: NodeInfo | None = None
         self._on_stale: list[Callable[[], object]] = []
         self._on_missed: list[Callable[[str, int], object]] = []
+        self._on_join: list[Callable[[str], object]] = []
         self._updating: IDelayedCall | None = None
         self._hold = self._swept = 0.0
         self._loops = [(LoopingCall(self._beat), HEARTBEAT), (LoopingCall(self._sweep), SWEEP)]
@@ -160,6 +161,9 @@ class NatsMesh:
 
     def on_missed(self, callback: Callable[[str, int], object]) -> None:
         self._on_missed.append(callback)
+
+    def on_join(self, callback: Callable[[str], object]) -> None:
+        self._on_join.append(callback)
 
     def join(self, describe: Callable[[], NodeInfo]) -> None:
         self._describe = describe
@@ -316,6 +320,7 @@ class NatsMesh:
                 # What its former self was asked it will not answer.
                 self._calls.fail_those_of(envelope.sender)
                 self._take(envelope)
+                self._joined(envelope.sender)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
             case Verdict.TELL:
@@ -426,6 +431,9 @@ class NatsMesh:
             )
         peer.info = info
 
+    def _joined(self, address: str) -> None:
+        self._call_each("an on_join callback", self._on_join, address)
+
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
         self._calls.fail_those_of(peer.address)
@@ -473,6 +481,8 @@ class NatsMesh:
         elif self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
+            for info in self._peers.infos():
+                self._joined(info.address)
 
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)

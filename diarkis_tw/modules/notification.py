@@ -54,8 +54,7 @@ class Notification(msgspec.Struct, frozen=True):
     ttl: Seconds = 0.0
 
     def __post_init__(self) -> None:
-        if _bytes_of("id", self.id) == 0:
-            raise NotificationError("a notification needs an id, such as that of its row")
+        check_id(self.id)
         _bytes_of("name", self.name)
         _check_number("ver", self.ver, VER_MAX)
         _check_number("cmd", self.cmd, CMD_MAX)
@@ -72,6 +71,14 @@ class Notification(msgspec.Struct, frozen=True):
             )
         if not _is_number(self.ttl) or not isfinite(self.ttl) or self.ttl < 0:
             raise NotificationError(f"ttl is seconds, 0 or more, not {self.ttl!r}")
+
+
+def check_id(id: object) -> None:
+    """
+    @raise NotificationError: no notification can have it.
+    """
+    if _bytes_of("id", id) == 0:
+        raise NotificationError("a notification needs an id, such as that of its row")
 
 
 def _bytes_of(what: str, text: object) -> int:

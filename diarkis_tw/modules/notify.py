@@ -12,43 +12,34 @@ Rules:
     all. Who connects afterwards gets it while its ttl lasts.
   - What a user's connection refuses because it is full is not settled: it is
     tried again with the next notification and when the user comes back.
-  - An id is remembered for its ttl, at least C{ID_LIFE}; C{REMEMBERED_MOST} are.
-    Meanwhile a notification of the same id is nothing new, wherever it comes
-    from. Deleting one ends its life, not the memory of its id.
+  - What is remembered, and for how long: L{diarkis_tw.modules.notification_memory}.
+    How nodes make up for what they have missed:
+    L{diarkis_tw.modules.notification_exchange}.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from math import isfinite
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
+from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from diarkis_tw.core.background import FAULTS, background
 from diarkis_tw.core.callables import describe_callable, parameter_count
-from diarkis_tw.core.encoded import Encoded
 from diarkis_tw.core.fan_out import FanOut
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import NotificationError, RegistrationError
 from diarkis_tw.mesh.interface import Mesh
-from diarkis_tw.modules.notification import Notification
+from diarkis_tw.modules.notification import NAME_MAX_BYTES, Notification, check_id
+from diarkis_tw.modules.notification_exchange import LivingNotifications, NotificationExchange
+from diarkis_tw.modules.notification_memory import ROUND_MOST, NotificationMemory, Remembered
 from diarkis_tw.modules.notification_service import NotificationLoader, NotificationService
 from diarkis_tw.units import Seconds
-
-REMEMBERED_MOST: Final = 4096
-"""Notifications remembered: 64 MiB, were all messages as large as they may be."""
-
-ID_LIFE: Final[Seconds] = 60.0
-"""How long an id is remembered at least: two nodes may load one row that much apart."""
-
-ROUND_MOST: Final[Seconds] = 10.0
-"""How late a notification may come to who was there when it was made; longer than
-any round that makes sense. As long it is not forgotten."""
 
 AT_ONCE: Final = 64
 """Notifications that a user gets in one go; the others come in the next round."""
@@ -68,29 +59,7 @@ class NotificationDeleted(msgspec.Struct, frozen=True):
     Mesh message: a notification is not to be delivered any more.
     """
 
-    id: str
-
-
-@dataclass(eq=False, slots=True)
-class Remembered:
-    """
-    A notification of this node.
-
-    @ivar encoded: the push, made once for all users.
-    @ivar made: when it came to this node.
-    @ivar life: until when users get it who connect later.
-    @ivar memory: until when its id is remembered.
-    @ivar failed: whether the log says already that somebody did not get it.
-    """
-
-    notification: Notification
-    serial: int
-    encoded: Encoded
-    made: Seconds
-    life: Seconds
-    memory: Seconds
-    deleted: bool = False
-    failed: bool = False
+    id: Annotated[str, Meta(min_length=1, max_length=NAME_MAX_BYTES)]
 
 
 class Notifier:
@@ -111,11 +80,11 @@ class Notifier:
         self._running = False
         self._handlers: dict[str, NotificationHandler] = {}
         self._services: dict[str, NotificationService] = {}
-        self._remembered: dict[str, Remembered] = {}
+        self._memory = NotificationMemory(clock)
+        self._exchange: NotificationExchange | None = None
         self._settled: dict[User, int] = {}
-        self._latest = 0
         self._fan_out = FanOut(clock, users, self._serve)
-        self._forgetting = LoopingCall(self._forget)
+        self._forgetting = LoopingCall(self._memory.forget)
         self._forgetting.clock = clock
 
     # Before the start
@@ -135,6 +104,7 @@ class Notifier:
         self._users.on_disconnect(self._left)
         self._mesh.handle(Notification, self._made_elsewhere)
         self._mesh.handle(NotificationDeleted, self._deleted_elsewhere)
+        self._exchange = NotificationExchange(self._mesh, self._memory, self._learn)
 
     def set_handler(self, name: str, handler: NotificationHandler) -> None:
         """
@@ -184,7 +154,8 @@ class Notifier:
         The node has started.
         """
         self._running = True
-        if self._enabled:
+        if self._exchange is not None:
+            self._exchange.start()
             background("forgetting notifications", self._forgetting.start(FORGETTING, now=False))
             for service in self._services.values():
                 service.start()
@@ -196,6 +167,8 @@ class Notifier:
         self._running = False
         for service in self._services.values():
             service.stop()
+        if self._exchange is not None:
+            self._exchange.stop()
         self._fan_out.stop()
         if self._forgetting.running:
             self._forgetting.stop()
@@ -215,8 +188,8 @@ class Notifier:
             raise NotificationError(
                 f"notify takes a Notification, not {type(notification).__name__}"
             )
-        is_new = self._remember(notification)
-        if not local:
+        is_new = self._remember(notification, not local)
+        if not local and not self._memory.is_deleted(notification.id):
             self._mesh.broadcast(notification)
         return is_new
 
@@ -224,10 +197,11 @@ class Notifier:
         """
         Let nobody get it any more, on any node. Harmless if there is none.
 
-        @raise NotificationError: not enabled, or not running.
+        @raise NotificationError: not enabled, not running, or not an id.
         """
         self._check_running("delete_notification")
-        self._delete(id)
+        check_id(id)
+        self._memory.delete(id)
         self._mesh.broadcast(NotificationDeleted(id))
 
     # Inside
@@ -259,60 +233,30 @@ class Notifier:
     def _made_elsewhere(self, notification: Notification) -> None:
         if self._running:
             try:
-                self._remember(notification)
+                self._remember(notification, True)
             except NotificationError:
                 self.refused += 1
 
     def _deleted_elsewhere(self, deleted: NotificationDeleted) -> None:
-        self._delete(deleted.id)
+        self._memory.delete(deleted.id)
 
-    def _remember(self, notification: Notification) -> bool:
-        now = self._clock.seconds()
-        known = self._remembered.get(notification.id)
-        if known is not None:
-            if known.memory > now:
-                return False
-            # Behind the others again, where its new serial number belongs.
-            del self._remembered[notification.id]
-        self._make_room(now)
-        self._latest += 1
-        ttl = notification.ttl
-        self._remembered[notification.id] = Remembered(
-            notification,
-            self._latest,
-            Encoded(notification.ver, notification.cmd, notification.message),
-            now,
-            now + ttl,
-            now + max(ttl, ID_LIFE),
-        )
-        self._fan_out.start()
-        return True
+    def _learn(self, found: LivingNotifications) -> bool:
+        """
+        @return: whether anything was new.
+        """
+        learned = [self._memory.delete(id, left) for id, left in found.deleted.items()]
+        try:
+            learned += [self._remember(notification, True) for notification in found.alive]
+        except NotificationError:
+            self.refused += 1
+            return False
+        return any(learned)
 
-    def _make_room(self, now: Seconds) -> None:
-        if len(self._remembered) < REMEMBERED_MOST:
-            return
-        self._forget()
-        if len(self._remembered) < REMEMBERED_MOST:
-            return
-        # Those of the last seconds may be under way.
-        known = self._remembered.values()
-        older = [one for one in known if one.made + ROUND_MOST <= now]
-        if not older:
-            raise NotificationError(
-                f"{REMEMBERED_MOST} notifications within {ROUND_MOST:g} s; no more can be taken"
-            )
-        del self._remembered[min(older, key=lambda one: one.memory).notification.id]
-
-    def _forget(self) -> None:
-        now = self._clock.seconds()
-        for id, known in list(self._remembered.items()):
-            if known.memory <= now:
-                del self._remembered[id]
-
-    def _delete(self, id: str) -> None:
-        known = self._remembered.get(id)
-        if known is not None:
-            known.deleted = True
+    def _remember(self, notification: Notification, everywhere: bool) -> bool:
+        is_new = self._memory.add(notification, everywhere)
+        if is_new:
+            self._fan_out.start()
+        return is_new
 
     def _left(self, sid: str, user: User) -> None:
         self._settled.pop(user, None)
@@ -326,11 +270,11 @@ class Notifier:
         self._settle(user, lambda known: max(known.life, known.made + ROUND_MOST) > now)
 
     def _settle(self, user: User, is_due: Callable[[Remembered], bool]) -> None:
-        settled, latest = self._settled.get(user, 0), self._latest
+        settled, latest = self._settled.get(user, 0), self._memory.latest
         if settled == latest:
             return
         unsettled: list[Remembered] = []
-        for known in reversed(self._remembered.values()):
+        for known in self._memory.newest_first():
             if known.serial <= settled:
                 break
             unsettled.append(known)

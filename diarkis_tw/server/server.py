@@ -297,7 +297,7 @@ class Server(Kinds, CloudSetup):
         Let nobody get a notification any more, on any node. Its id stays used.
         Go: C{server.DeleteNotification}.
 
-        @raise NotificationError: not enabled, or the server is not running.
+        @raise NotificationError: not enabled, the server is not running, or that is no id.
         """
         self._notifier.delete(id)
 

@@ -50,7 +50,7 @@ class FakeLink:
             changed(True)
 
     def publish(self, subject: str, frame: bytes) -> bool:
-        if self.is_up:
+        if self.is_up and not self.cut:
             self.broker.publish(subject, frame, self)
         return self.is_up
 

@@ -181,6 +181,39 @@ class MembershipTests(NatsMeshTestCase):
         self.broker.advance(1)
         self.assertIn(self.b.info(), list(self.a.mesh.nodes()))
 
+    def test_on_join(self) -> None:
+        """
+        A node hears of each that comes, in each of its lives once, when it can be
+        asked; and of all when it was cut off itself. A failing callback is no harm.
+        """
+        came: list[str] = []
+        answers: list[Deferred[Answer]] = []
+
+        def callback(address: str) -> None:
+            came.append(address)
+            answers.append(self.a.mesh.request(address, Ask("hello"), Answer))
+            raise HandlerFault
+
+        self.a.mesh.on_join(callback)
+        self.broker.advance(5)
+        self.assertEqual(came, [])
+        late = self.broker.node()
+        self.listen(late)
+        self.broker.join(late)
+        self.assertEqual(came, [late.address])
+        self.b.frozen = True
+        self.broker.advance(5)
+        self.b.frozen = False
+        self.broker.advance(5)
+        self.assertEqual(came, [late.address, self.b.address])
+        self.broker.set_up(False)
+        self.broker.set_up(True)
+        addresses = {node.address for node in (self.b, self.c, late)}
+        self.assertEqual((len(came), set(came[2:])), (5, addresses))
+        for answer in answers:
+            self.assertEqual(self.successResultOf(answer), Answer("hello back"))
+        self.assertEqual(len(self.flushLoggedErrors(HandlerFault)), 5)
+
     def test_reading_costs_no_traffic(self) -> None:
         """
         Asking who is there sends nothing.

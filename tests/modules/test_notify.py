@@ -14,14 +14,13 @@ from diarkis_tw.errors import LocalProtocolError, NotificationError, Registratio
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.modules import notify
 from diarkis_tw.modules.notification import Notification
-from diarkis_tw.modules.notify import (
-    AT_ONCE,
-    FORGETTING,
+from diarkis_tw.modules.notification_memory import (
+    DELETED_LIFE,
     ID_LIFE,
     REMEMBERED_MOST,
     ROUND_MOST,
-    Notifier,
 )
+from diarkis_tw.modules.notify import AT_ONCE, FORGETTING, NotificationDeleted, Notifier
 from diarkis_tw.wire.message import Push
 from tests.core.fakes import CoreNode, CoreTestCase, FakeConnection, GameFault
 
@@ -346,7 +345,7 @@ class SameIdTests(NotifyTestCase):
         """
         self.notify()
         self.core.clock.advance(ID_LIFE + FORGETTING)
-        self.assertEqual(len(self.notifier._remembered), 0)
+        self.assertEqual(len(self.notifier._memory), 0)
 
     def test_limit(self) -> None:
         """
@@ -357,7 +356,7 @@ class SameIdTests(NotifyTestCase):
         self.core.clock.advance(ROUND_MOST)
         for number in range(REMEMBERED_MOST - 1):
             self.notify(f"n{number}", ttl=9000)
-        self.assertEqual(len(self.notifier._remembered), REMEMBERED_MOST)
+        self.assertEqual(len(self.notifier._memory), REMEMBERED_MOST)
         self.assertFalse(self.notify("longer"))
         self.assertTrue(self.notify("long"))
 
@@ -407,9 +406,45 @@ class DeleteTests(NotifyTestCase):
 
     def test_unknown(self) -> None:
         """
-        Deleting what is not there is harmless.
+        What is not there can be deleted, too: should it come, nobody gets it.
         """
-        self.notifier.delete("no such id")
+        self.notifier.delete("n1")
+        self.assertFalse(self.notify("n1", local=False, ttl=60))
+        self.assertEqual(self.mesh.told, [NotificationDeleted("n1")])
+        self.assertEqual(messages(self.core.connect()[1]), [])
+        self.core.clock.advance(DELETED_LIFE)
+        self.assertTrue(self.notify("n1", ttl=60))
+
+    def test_no_id(self) -> None:
+        """
+        What no notification can have as its id is refused.
+        """
+        wrong: Any
+        for wrong in ("", None, 7, "x" * 129, "\ud800"):
+            self.assertRaises(NotificationError, self.notifier.delete, wrong)
+        self.assertEqual(self.mesh.told, [])
+
+    def test_not_sent_again(self) -> None:
+        """
+        What is deleted does not go to other nodes any more.
+        """
+        self.notify("n1", local=False, ttl=60)
+        self.notifier.delete("n1")
+        told = len(self.mesh.told)
+        self.notify("n1", local=False, ttl=60)
+        self.assertEqual(len(self.mesh.told), told)
+
+    def test_bounded(self) -> None:
+        """
+        So many deletions are remembered, the latest; forgotten ones take no room.
+        """
+        for number in range(REMEMBERED_MOST + 1):
+            self.notifier.delete(f"n{number}")
+        self.assertEqual(len(self.notifier._memory._deleted), REMEMBERED_MOST)
+        self.assertTrue(self.notify("n0"))
+        self.assertFalse(self.notify("n1"))
+        self.core.clock.advance(DELETED_LIFE + FORGETTING)
+        self.assertEqual(len(self.notifier._memory._deleted), 0)
 
 
 class HandlerTests(NotifyTestCase):
