@@ -11,7 +11,7 @@ SETUP = @command -v $(PYTHON) >/dev/null || \
 
 MAKEFLAGS += --no-print-directory
 .PHONY: help run test bench soak lint format types contracts docs wheel-check clean \
-	setup setup-test setup-dev setup-browser
+	setup setup-test setup-bench setup-dev setup-browser
 
 help:
 	@echo "make run          set up, then start the server with its demo on loopback"
@@ -31,6 +31,9 @@ setup:
 setup-test:
 	$(SETUP) test
 
+setup-bench:
+	$(SETUP) mesh broker
+
 setup-dev:
 	$(SETUP) test dev
 
@@ -48,7 +51,8 @@ test: setup-test setup-browser
 	$(BIN)/pytest -q || status=1; \
 	exit $$status
 
-bench: setup
+# With NATS: its client and its server.
+bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: setup
