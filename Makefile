@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 # The tests start Python hundreds of times: it shall not compile the checkout each time.
 unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run test bench soak lint format types contracts docs wheel-check clean \
-	setup setup-test setup-dev setup-browser
+	setup setup-test setup-bench setup-dev setup-browser
 
 help:
 	@echo "make run          set up, then start the server with its demo on loopback"
@@ -33,6 +33,9 @@ setup:
 setup-test:
 	$(SETUP) test
 
+setup-bench:
+	$(SETUP) mesh broker
+
 setup-dev:
 	$(SETUP) test dev
 
@@ -50,7 +53,8 @@ test: setup-test setup-browser
 		$(BIN)/trial --temp-directory=build/trial tests -- \
 		$(BIN)/pytest -q --hypothesis-profile=again
 
-bench: setup
+# With NATS: its client and its server.
+bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: setup

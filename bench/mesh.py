@@ -37,8 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     Describe this benchmark's options.
     """
     parser.add_argument("--only", choices=PARTS, help="one part alone")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each phase")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each phase")
     parser.add_argument("--messages", type=float, default=200, help="private ones a second")
     parser.add_argument("--share", type=float, default=0.6, help="of the time in busy handlers")
     parser.add_argument(

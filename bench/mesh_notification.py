@@ -8,16 +8,19 @@ users. Nodes, NATS server and load share all cores.
 import argparse
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from bench.endpoint import EndpointApi
 from bench.figures import row, spread
 from bench.idle import allow_open_files
-from bench.keep_alive import INTERVAL
 from bench.mesh_node import mesh_node, until_known
 from bench.nats_broker import NatsBroker
 from bench.notification import Audience, TcpUser
 from bench.notified_app import CONTROL, SEND_EVERYWHERE
 from diarkis_tw.wire.cipher import AeadCache
+
+QUIET: Final = 1.0
+"""Seconds before each notification."""
 
 
 def measure(folder: Path, options: argparse.Namespace) -> None:
@@ -49,7 +52,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         stack.callback(audience.close)
         received, sent = [], []
         for _ in range(options.rounds):
-            audience.wait(min(INTERVAL, options.seconds))
+            audience.wait(QUIET)
             took, measured = audience.notify(SEND_EVERYWHERE)
             received.append(took * 1e3)
             sent.append(measured.took * 1e3)
