@@ -12,11 +12,14 @@ Rules:
 from collections.abc import Callable
 from typing import Final
 
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from diarkis_tw.core.background import call_safely
+from diarkis_tw.constants import ErrorCode
+from diarkis_tw.core.background import as_deferred, call_safely
 from diarkis_tw.core.callables import describe_callable
+from diarkis_tw.errors import CommandError
 from diarkis_tw.units import Seconds
 
 SLOW: Final[Seconds] = 0.1
@@ -32,7 +35,7 @@ class RoomCallbacks:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._slow: set[Callable[..., object]] = set()
+        self._slow: set[int] = set()
 
     def timed(self, callback: Callable[..., object], *args: object) -> object:
         """
@@ -43,14 +46,34 @@ class RoomCallbacks:
             return callback(*args)
         finally:
             taken = self._clock.seconds() - started
-            if taken > SLOW and callback not in self._slow:
-                self._slow.add(callback)
+            # By identity: what is registered stays, and need not be hashable.
+            if taken > SLOW and id(callback) not in self._slow:
+                self._slow.add(id(callback))
                 self.log.warn(
                     "{callback} took {ms:.0f} ms and held up the whole node for as long: "
                     "wait with a Deferred or a coroutine, compute in a thread",
                     callback=describe_callable(callback),
                     ms=taken * 1000,
                 )
+
+    async def ask(
+        self, code: ErrorCode, patience: Seconds, condition: Callable[..., object], *args: object
+    ) -> object:
+        """
+        Call a condition.
+
+        @param patience: how long it may take if it is asynchronous.
+        @return: what it says.
+        @raise CommandError: with C{code}, it says nothing for too long.
+        """
+        answer = self.timed(condition, *args)
+        work = as_deferred(answer)
+        if work is None:
+            return answer
+        try:
+            return await work.addTimeout(patience, self._clock)
+        except TimeoutError:
+            raise CommandError(code, "the room did not decide in time; try again") from None
 
     def tell(self, event: str, callbacks: list[Callable[..., object]], *args: object) -> None:
         """

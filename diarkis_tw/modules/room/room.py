@@ -163,6 +163,12 @@ class Room:
     def __contains__(self, user: User) -> bool:
         return self._members.get(user.uid) is user
 
+    def is_reserved_for(self, uid: str) -> bool:
+        """
+        Whether a seat is kept for that user.
+        """
+        return uid in self._reserved
+
     def has_seat_for(self, uid: str) -> bool:
         """
         Whether that user could come in, as far as seats go.
