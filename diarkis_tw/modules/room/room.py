@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 HELD_MAX: Final = 4096
 """Messages held back within one interval."""
 
+HELD_MAX_BYTES: Final = 256 * 1024
+"""Their size. Who reads slowly has room for 1 MiB, and they come all at once."""
+
 CHAT_LINES: Final = 100
 """Lines that the log of the chat keeps."""
 
@@ -79,6 +82,7 @@ class Room:
         "_chat",
         "_flushing",
         "_held",
+        "_held_bytes",
         "_members",
         "_receivers",
         "_reserved",
@@ -132,6 +136,7 @@ class Room:
         self._reserved: dict[str, None] = {}
         self._chat: deque[ChatLine] | None = None
         self._held: list[tuple[Encoded, bool, tuple[User, ...] | None]] = []
+        self._held_bytes = 0
         self._flushing = False
 
     def __repr__(self) -> str:
@@ -276,8 +281,13 @@ class Room:
         if not self.interval:
             self.push(encoded, reliable, self._receivers if to is None else to)
             return
-        if len(self._held) >= HELD_MAX:
+        try:
+            size = len(encoded.binary)
+        except LocalProtocolError:
+            size = 0  # it is counted when it is sent
+        if len(self._held) >= HELD_MAX or self._held_bytes + size > HELD_MAX_BYTES:
             self._flush()
+        self._held_bytes += size
         self._held.append((encoded, reliable, to))
         if not self._flushing:
             self._flushing = True
@@ -320,8 +330,10 @@ class Room:
 
     def _flush(self) -> None:
         held, self._held = self._held, []
+        self._held_bytes = 0
         for encoded, reliable, to in held:
-            self.push(encoded, reliable, self._receivers if to is None else to)
+            still_here = None if to is None else tuple(user for user in to if user in self)
+            self.push(encoded, reliable, self._receivers if still_here is None else still_here)
 
     # Properties
 
@@ -389,6 +401,8 @@ class Room:
         """
         Let a user in, whatever the seats; the others are told.
         """
+        # What was said before is not for whoever comes in now.
+        self._flush()
         self._reserved.pop(user.uid, None)
         others = self._receivers
         self._members[user.uid] = user
@@ -411,7 +425,7 @@ class Room:
         heir: User | None = None
         if not self._members:
             self.empty_since = now
-            self._held.clear()
+            self._flush()
         else:
             news = MemberLeft(uid=user.uid, members=len(self._members), message=_plain(message))
             self.send(Encoded(VER, RoomCommand.LEAVE, as_value(news)), True)
