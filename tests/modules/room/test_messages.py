@@ -324,6 +324,32 @@ class PropertyTests(RoomCase):
         self.shared.update({"fits": None})
         self.shared.update({f"k{n}": 1 for n in range(limits.PROPERTIES_MAX)})
 
+    def test_no_json(self) -> None:
+        """
+        What JSON cannot say is refused, or members on JSON could neither join nor look.
+        """
+        deep: object = 1
+        for _ in range(13):
+            deep = [deep]
+        for value in (
+            [deep],
+            float("nan"),
+            {"a": [float("inf")]},
+            {"a": {1: 1, "1": 1}},
+        ):
+            payload = msgspec.msgpack.encode({"properties": {"ok": 1, "key": value}})
+            code = self.alice.refused_payload(schema.UPDATE_PROPERTIES, payload)
+            self.assertEqual(code, ErrorCode.ROOM_PROPERTY)
+        self.assertEqual(self.shared.properties.select(), {})
+        self.bob.client.text = True
+        self.update(self.alice, deep=deep, number=1.5, map={"a": {1: b"x"}}, raw=b"x")
+        self.bob.client.command({}, 5, ver=1, cmd=RoomCommand.GET_PROPERTIES)
+        [(_, status, answer)] = self.bob.client.answers()
+        self.assertEqual(status, Status.OK)
+        assert isinstance(answer, dict)
+        expected = {"deep": deep, "number": 1.5, "map": {"a": {"1": "eA=="}}, "raw": "eA=="}
+        self.assertEqual(answer["properties"], expected)
+
 
 class ChatTests(RoomCase):
     """
