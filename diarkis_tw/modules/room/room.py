@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -73,6 +73,7 @@ class Room:
     @ivar properties: shared values; change them with L{update} and L{increment}.
     @ivar empty_since: when the last member left; None while there are any.
     @ivar alive: False once it is discarded.
+    @ivar ticking: on_tick callbacks that are not done with the last tick.
     @ivar unsent: messages that could not be written for some member.
     """
 
@@ -98,6 +99,7 @@ class Room:
         "owner",
         "pending",
         "properties",
+        "ticking",
         "ttl",
         "type",
         "unsent",
@@ -131,6 +133,7 @@ class Room:
         self.alive = True
         self.unsent = 0
         self.pending = 0
+        self.ticking: tuple[Callable[..., object], ...] = ()
         self._members: dict[str, User] = {}
         self._receivers: tuple[User, ...] = ()
         self._reserved: dict[str, None] = {}

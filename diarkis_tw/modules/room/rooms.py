@@ -417,7 +417,8 @@ class Rooms:
 
     def on_tick(self, callback: CallbackT) -> CallbackT:
         """
-        Call C{callback(room)} for each room every 5 seconds. Go: C{room.SetOnTick}.
+        Call C{callback(room)} for each room every 5 seconds, but not while it is still
+        at the last call for that room. Go: C{room.SetOnTick}.
         """
         self._on_tick.append(callback)
         return callback
@@ -493,7 +494,8 @@ class Rooms:
         self._sweeps += 1
         if self._on_tick and self._sweeps % TICK == 0:
             for room in self:
-                self._callbacks.tell("on_tick", self._on_tick, room)
+                if room.alive:  # a tick may end others
+                    self._callbacks.tick(self._on_tick, room)
 
 
 def _check(name: str, value: object, least: int, most: int) -> None:

@@ -199,3 +199,54 @@ class ConditionTests(RoomCase):
         self.assertEqual(alice.client.errors()[0][2], ErrorCode.ROOM)
         self.assertEqual(bob.news(), [])
         alice.ask(schema.MEMBER_COUNT)
+
+
+class TickTests(RoomCase):
+    """
+    Ticks of rooms.
+    """
+
+    def test_never_ends(self) -> None:
+        """
+        A tick is not begun again for a room while it is under way there.
+        """
+        begun: list[str] = []
+        under_way: list[Deferred[None]] = []
+        quick: list[Room] = []
+
+        def tick(room: Room) -> Deferred[None]:
+            begun.append(room.type)
+            under_way.append(Deferred())
+            return under_way[-1]
+
+        async def soon(room: Room) -> None:
+            quick.append(room)
+
+        self.rooms.on_tick(tick)
+        self.rooms.on_tick(soon)
+        self.room("alice", type="a")
+        self.room("bob", type="b")
+        self.pass_time(15)
+        self.assertEqual(begun, ["a", "b"])
+        self.assertEqual(len(quick), 6)
+        under_way[0].callback(None)
+        under_way[1].errback(GameFault())
+        self.assertEqual(len(self.logged(GameFault)), 1)
+        self.pass_time(5)
+        self.assertEqual(begun, ["a", "b", "a", "b"])
+
+    def test_ended_meanwhile(self) -> None:
+        """
+        A room may end during its own tick, and during those of others.
+        """
+        rooms = [self.room(uid)[0] for uid in ("alice", "bob")]
+        ticked: list[Room] = []
+
+        def end(room: Room) -> None:
+            ticked.append(room)
+            for other in rooms:
+                other.delete()
+
+        self.rooms.on_tick(end)
+        self.pass_time(5)
+        self.assertEqual(ticked, rooms[:1])
