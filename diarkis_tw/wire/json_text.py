@@ -55,7 +55,8 @@ _encode: Final = msgspec.json.Encoder(enc_hook=_as_dict).encode
 
 def encode_json(message: dict[str, object]) -> bytes:
     """
-    Write a message.
+    Write a message: one that L{check_text} lets pass, or a value that one user has
+    sent as MessagePack could cost another one its connection.
 
     @param message: with all that is in it.
     @return: UTF-8.
@@ -72,7 +73,41 @@ def encode_json(message: dict[str, object]) -> bytes:
     # msgspec 0.22 writes both as null.
     if b"null" in text and _has_non_finite(message.values()):
         raise LocalProtocolError("the value cannot be sent: JSON has no NaN and no Infinity")
+    # The message and its payload alone hold no surprise.
+    if text.count(b"{") + text.count(b"[") > 2 and not _has_plain_keys(message, DEPTH_MAX):
+        try:
+            refuse_duplicates(text)
+        except RemoteProtocolError:
+            raise LocalProtocolError("the value cannot be sent: it has a key twice") from None
     return text
+
+
+def _has_plain_keys(item: object, depth: int) -> bool:
+    """
+    Whether all keys in C{item} are text: 1 and C{"1"} are the same one in JSON.
+
+    @param depth: levels that C{item} may have.
+    @raise LocalProtocolError: it has more.
+    """
+    inner: Iterable[object]
+    plain = True
+    if type(item) is dict or isinstance(item, Mapping):  # an ABC takes its time
+        inner = item.values()
+        plain = all(isinstance(key, str) for key in item)
+    elif isinstance(item, list | tuple | set | frozenset):
+        inner = item
+    else:
+        return True
+    if depth == 0:
+        raise LocalProtocolError(
+            f"the value cannot be sent: it is nested more than {DEPTH_MAX} deep"
+        )
+    for value in inner:
+        kind = type(value)
+        if kind is str or kind is int or kind is float:
+            continue
+        plain &= _has_plain_keys(value, depth - 1)
+    return plain
 
 
 def body_to_json(body: Payload) -> object:

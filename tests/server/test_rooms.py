@@ -172,6 +172,20 @@ class RoomTests(RoomsCase):
             self.assertEqual(self.took(), [(uid, sender, b"u") for uid in KINDS])
         self.assertEqual(answers, [])
 
+    def test_not_for_json(self) -> None:
+        """What JSON cannot carry reaches the others, and costs no member its connection."""
+        self.fill()
+        deep: dict[str, object] = {}
+        for _ in range(20):
+            deep = {"a": deep}
+        for message in (deep, {"n": float("inf")}):
+            self.answer(self.clients["tcp"].room.broadcast(message))
+            others = [(uid, "tcp", message) for uid in KINDS if uid != "json"]
+            self.assertEqual(self.took(), others)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.answer(self.clients["tcp"].room.broadcast(b"x"))
+        self.assertEqual(self.took(), [(uid, "tcp", b"x") for uid in KINDS])
+
     def test_unreliable_is_lost(self) -> None:
         """What was unreliable on its way in is on its way out: when lost, not sent again."""
         self.fill()

@@ -440,6 +440,26 @@ class FormTests(SynchronousTestCase):
             self.assertIn(text, str(error))
         encode_json_push(2, 11, {"a": [None], "b": "null", "c": 1.5})
 
+    def test_unreadable(self) -> None:
+        """
+        What our own reader would end the connection for is not written: a value of
+        MessagePack can be deeper, and have 1 and "1" as keys.
+        """
+        deepest: dict[str, object] = {}
+        for _ in range(14):
+            deepest = {"a": deepest} if len(deepest) else {"a": 1}
+        decode_json_server_message(encode_json_push(2, 11, deepest))
+        for body, text in (
+            ({"a": [deepest]}, "nested more than 16"),
+            ({"a": MappingProxyType(deepest), "b": 1, "c": [({},)], "d": [deepest]}, "nested more"),
+            ({"a": {1: 1, "1": 2}}, "twice"),
+            ({"a": [{"b": {2.5: 1, "2.5": 2}}]}, "twice"),
+        ):
+            error = self.assertRaises(LocalProtocolError, encode_json_push, 2, 11, body)
+            self.assertIn(text, str(error))
+        for harmless in ({"a": {1: 1, 2: ":"}, "b": {"1": 1}}, {"a": [[[{"b": "{[{["}]]]}):
+            decode_json_server_message(encode_json_push(2, 11, harmless))
+
     def test_rangeUnchecked(self) -> None:
         """
         Numbers out of range and fields of another size are the caller's fault.

@@ -9,6 +9,7 @@ from diarkis_tw.constants import ErrorCode
 from diarkis_tw.errors import CommandError, LocalProtocolError
 from diarkis_tw.schema.command import encoded_size
 from diarkis_tw.schema.room import KEY_MAX
+from diarkis_tw.wire.json_text import encode_json
 
 PROPERTIES_MAX: Final = 128
 """Properties of one room."""
@@ -20,6 +21,9 @@ TOTAL_MAX_BYTES: Final = 32 * 1024
 """Size of all names and values: the answer to a join carries them."""
 
 INTEGER_MAX: Final = 2**63 - 1
+
+_SIMPLE: Final = (int, str, bytes, type(None))
+"""What MessagePack and JSON can say both."""
 
 
 class RoomProperties:
@@ -108,6 +112,9 @@ def _check_key(key: object) -> None:
 def _size(key: str, value: object) -> int:
     try:
         size = encoded_size(value)
+        if not isinstance(value, _SIMPLE):
+            # As it travels: one that JSON cannot say would keep members on JSON out.
+            encode_json({"payload": {"properties": {key: value}}})
     except LocalProtocolError as error:
         raise _refused(f"property {key!r}: {error}") from None
     if size > VALUE_MAX_BYTES:

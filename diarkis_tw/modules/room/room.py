@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 HELD_MAX: Final = 4096
 """Messages held back within one interval."""
 
+HELD_MAX_BYTES: Final = 256 * 1024
+"""Their size. Who reads slowly has room for 1 MiB, and they come all at once."""
+
 CHAT_LINES: Final = 100
 """Lines that the log of the chat keeps."""
 
@@ -70,6 +73,7 @@ class Room:
     @ivar properties: shared values; change them with L{update} and L{increment}.
     @ivar empty_since: when the last member left; None while there are any.
     @ivar alive: False once it is discarded.
+    @ivar ticking: on_tick callbacks that are not done with the last tick.
     @ivar unsent: messages that could not be written for some member.
     """
 
@@ -79,6 +83,7 @@ class Room:
         "_chat",
         "_flushing",
         "_held",
+        "_held_bytes",
         "_members",
         "_receivers",
         "_reserved",
@@ -94,6 +99,7 @@ class Room:
         "owner",
         "pending",
         "properties",
+        "ticking",
         "ttl",
         "type",
         "unsent",
@@ -127,11 +133,13 @@ class Room:
         self.alive = True
         self.unsent = 0
         self.pending = 0
+        self.ticking: tuple[Callable[..., object], ...] = ()
         self._members: dict[str, User] = {}
         self._receivers: tuple[User, ...] = ()
         self._reserved: dict[str, None] = {}
         self._chat: deque[ChatLine] | None = None
         self._held: list[tuple[Encoded, bool, tuple[User, ...] | None]] = []
+        self._held_bytes = 0
         self._flushing = False
 
     def __repr__(self) -> str:
@@ -162,6 +170,12 @@ class Room:
 
     def __contains__(self, user: User) -> bool:
         return self._members.get(user.uid) is user
+
+    def is_reserved_for(self, uid: str) -> bool:
+        """
+        Whether a seat is kept for that user.
+        """
+        return uid in self._reserved
 
     def has_seat_for(self, uid: str) -> bool:
         """
@@ -270,8 +284,13 @@ class Room:
         if not self.interval:
             self.push(encoded, reliable, self._receivers if to is None else to)
             return
-        if len(self._held) >= HELD_MAX:
+        try:
+            size = len(encoded.binary)
+        except LocalProtocolError:
+            size = 0  # it is counted when it is sent
+        if len(self._held) >= HELD_MAX or self._held_bytes + size > HELD_MAX_BYTES:
             self._flush()
+        self._held_bytes += size
         self._held.append((encoded, reliable, to))
         if not self._flushing:
             self._flushing = True
@@ -314,8 +333,10 @@ class Room:
 
     def _flush(self) -> None:
         held, self._held = self._held, []
+        self._held_bytes = 0
         for encoded, reliable, to in held:
-            self.push(encoded, reliable, self._receivers if to is None else to)
+            still_here = None if to is None else tuple(user for user in to if user in self)
+            self.push(encoded, reliable, self._receivers if still_here is None else still_here)
 
     # Properties
 
@@ -383,6 +404,8 @@ class Room:
         """
         Let a user in, whatever the seats; the others are told.
         """
+        # What was said before is not for whoever comes in now.
+        self._flush()
         self._reserved.pop(user.uid, None)
         others = self._receivers
         self._members[user.uid] = user
@@ -405,7 +428,7 @@ class Room:
         heir: User | None = None
         if not self._members:
             self.empty_since = now
-            self._held.clear()
+            self._flush()
         else:
             news = MemberLeft(uid=user.uid, members=len(self._members), message=_plain(message))
             self.send(Encoded(VER, RoomCommand.LEAVE, as_value(news)), True)

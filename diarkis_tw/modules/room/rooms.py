@@ -7,19 +7,21 @@ Rules:
   - New rooms need a node that is ONLINE or TAKEN; joining goes on while OFFLINE.
   - Whoever leaves the node leaves its room; the others are told.
   - A join condition may be asynchronous. The seat is held meanwhile, for
-    C{CONDITION_PATIENCE} at most; then the join is refused.
+    C{CONDITION_PATIENCE} at most; then the join is refused. A random join has that
+    time for all the rooms that it tries.
 """
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from diarkis_tw.constants import ErrorCode, NodeState
-from diarkis_tw.core.background import as_deferred
+from diarkis_tw.core.background import FAULTS
 from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.node import Node
 from diarkis_tw.core.registry import CommandRegistry
@@ -49,8 +51,8 @@ ROOMS_PER_CREATOR: Final = 16
 fill the memory."""
 
 CONDITION_PATIENCE: Final[Seconds] = 5.0
-"""How long an asynchronous join condition may take: half of the least
-connectionTTL, because the user who waits is not heard."""
+"""How long an asynchronous condition may take: half of the least connectionTTL,
+because the user who waits is not heard."""
 
 SWEEP: Final[Seconds] = 1.0
 """How late an empty room may be discarded."""
@@ -71,6 +73,8 @@ class Rooms:
     Hooks are called with the room first; those that the application registers
     last are called last.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -253,10 +257,13 @@ class Rooms:
             count = self._by_creator.pop(room.creator) - 1
             if count:
                 self._by_creator[room.creator] = count
-        for user in room.close():
+        members = room.close()
+        # All are out of it before the application hears of the first.
+        for user in members:
             del self._room_of[user]
             news = MemberLeft(uid=user.uid, members=0)
             user.send(Encoded(VER, RoomCommand.LEAVE, as_value(news)), True)
+        for user in members:
             self._callbacks.tell("on_leave", self._on_leave, room, user)
         self._callbacks.tell("on_discard", self._on_discard, room)
 
@@ -273,12 +280,7 @@ class Rooms:
         room = self._rooms.get(room_id)
         if room is None:
             raise CommandError(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
-        self._check_free(user, ErrorCode.JOIN_ROOM)
-        if not room.has_seat_for(user.uid):
-            raise CommandError(ErrorCode.JOIN_ROOM, "the room is full")
-        if self._condition is not None:
-            await self._ask_condition(self._condition, room, user)
-        self._enter(room, user, message)
+        await self._join(room, user, message, CONDITION_PATIENCE)
         return room
 
     async def join_random(self, type: str, user: User, message: Body = b"") -> Room | None:
@@ -287,14 +289,26 @@ class Rooms:
 
         @return: None if there is none with a free seat that lets the user in.
         """
+        self._check_free(user, ErrorCode.JOIN_ROOM)
         candidates = [room for room in self._by_type.get(type, ()) if room.has_seat_for(user.uid)]
+        deadline = self.clock.seconds() + CONDITION_PATIENCE
         for _ in range(min(len(candidates), CANDIDATES)):
+            patience = deadline - self.clock.seconds()
+            if patience <= 0:
+                break
             room = self._choose(candidates)
             candidates.remove(room)
             try:
-                return await self.join(room.id, user, message)
+                await self._join(room, user, message, patience)
             except CommandError:
                 self._check_free(user, ErrorCode.JOIN_ROOM)
+            except CancelledError:
+                raise
+            except FAULTS:
+                # What is wrong with one room keeps nobody out of the others.
+                self.log.failure("the join condition failed for {room}", room=room.id)
+            else:
+                return room
         return None
 
     def leave(self, user: User, message: Body = b"") -> None:
@@ -314,30 +328,29 @@ class Rooms:
             else:
                 self.discard(room)
 
-    async def _ask_condition(
-        self, condition: Callable[..., object], room: Room, user: User
-    ) -> None:
-        answer = self._callbacks.timed(condition, room, user)
-        work = as_deferred(answer)
-        if work is not None:
-            room.pending += 1
+    async def _join(self, room: Room, user: User, message: Body, patience: Seconds) -> None:
+        self._check_join(room, user)
+        if self._condition is not None:
+            # A seat that is reserved for the user is held already.
+            seats = 0 if room.is_reserved_for(user.uid) else 1
+            room.pending += seats
             try:
-                answer = await work.addTimeout(CONDITION_PATIENCE, self.clock)
-            except TimeoutError:
-                raise CommandError(
-                    ErrorCode.JOIN_ROOM, "the room did not decide in time; try again"
-                ) from None
+                answer = await self._callbacks.ask(
+                    ErrorCode.JOIN_ROOM, patience, self._condition, room, user
+                )
             finally:
-                room.pending -= 1
-            if not room.alive:
-                raise CommandError(ErrorCode.ROOM_NOT_FOUND, "there is no such room any more")
-            if user.state is UserState.GONE:
-                raise CommandError(ErrorCode.JOIN_ROOM, "the user has left")
-            self._check_free(user, ErrorCode.JOIN_ROOM)
-            if not room.has_seat_for(user.uid):
-                raise CommandError(ErrorCode.JOIN_ROOM, "the room is full")
-        if not answer:
-            raise CommandError(ErrorCode.JOIN_ROOM, "the room does not let you in")
+                room.pending -= seats
+            self._check_join(room, user)
+            if not answer:
+                raise CommandError(ErrorCode.JOIN_ROOM, "the room does not let you in")
+        self._enter(room, user, message)
+
+    def _check_join(self, room: Room, user: User) -> None:
+        if not room.alive:
+            raise CommandError(ErrorCode.ROOM_NOT_FOUND, "there is no such room any more")
+        self._check_free(user, ErrorCode.JOIN_ROOM)
+        if not room.has_seat_for(user.uid):
+            raise CommandError(ErrorCode.JOIN_ROOM, "the room is full")
 
     def _enter(self, room: Room, user: User, message: Body) -> None:
         self._room_of[user] = room
@@ -404,7 +417,8 @@ class Rooms:
 
     def on_tick(self, callback: CallbackT) -> CallbackT:
         """
-        Call C{callback(room)} for each room every 5 seconds. Go: C{room.SetOnTick}.
+        Call C{callback(room)} for each room every 5 seconds, but not while it is still
+        at the last call for that room. Go: C{room.SetOnTick}.
         """
         self._on_tick.append(callback)
         return callback
@@ -431,10 +445,10 @@ class Rooms:
         """
         if self._chat_condition is None:
             return
-        answer = self._callbacks.timed(self._chat_condition, room, user, text)
-        if isinstance(answer, Awaitable):
-            answer = await answer
-        if not answer:
+        ask = self._callbacks.ask
+        if not await ask(
+            ErrorCode.ROOM, CONDITION_PATIENCE, self._chat_condition, room, user, text
+        ):
             raise CommandError(ErrorCode.ROOM, "the message is refused")
 
     def dump(self) -> list[dict[str, object]]:
@@ -455,6 +469,9 @@ class Rooms:
         ]
 
     def _check_free(self, user: User, code: ErrorCode) -> None:
+        if user.state not in (UserState.CONNECTED, UserState.AWAY):
+            # Nobody would ever take it out of a room.
+            raise CommandError(code, f"user {user.uid} is not here")
         room = self._room_of.get(user)
         if room is not None:
             raise CommandError(code, f"you are in room {room.id} already; leave it first")
@@ -477,7 +494,8 @@ class Rooms:
         self._sweeps += 1
         if self._on_tick and self._sweeps % TICK == 0:
             for room in self:
-                self._callbacks.tell("on_tick", self._on_tick, room)
+                if room.alive:  # a tick may end others
+                    self._callbacks.tick(self._on_tick, room)
 
 
 def _check(name: str, value: object, least: int, most: int) -> None:

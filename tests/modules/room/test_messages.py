@@ -8,7 +8,7 @@ from diarkis_tw.constants import ErrorCode, Status
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
 from diarkis_tw.modules.room import properties as limits
-from diarkis_tw.modules.room.room import CHAT_LINES, Room
+from diarkis_tw.modules.room.room import CHAT_LINES, HELD_MAX, HELD_MAX_BYTES, Room
 from diarkis_tw.schema import room as schema
 from diarkis_tw.schema.room import CHAT_MAX, RoomCommand
 from tests.modules.room.case import Player, RoomCase
@@ -204,6 +204,48 @@ class IntervalTests(RoomCase):
         self.assertEqual(carol.news(), [])
         self.assertEqual([cmd for cmd, _ in bob.news()], [RoomCommand.BROADCAST, RoomCommand.LEAVE])
 
+    def test_selected_left_meanwhile(self) -> None:
+        """
+        So with what was meant for it, and with news of the room, wherever it is now.
+        """
+        room, [alice, bob] = self.room("alice", "bob", interval=100)
+        alice.send(schema.MESSAGE, schema.SayTo(member_ids=["bob"], message=b"1"))
+        self.join(room, self.player("carol"))
+        alice.send(schema.MESSAGE, schema.SayTo(member_ids=["bob"], message=b"2"))
+        bob.ask(schema.LEAVE)
+        bob.ask(schema.CREATE)
+        bob.client.sent.clear()
+        self.core.clock.advance(0.1)
+        self.assertEqual(bob.news(), [])
+
+    def test_joined_meanwhile(self) -> None:
+        """
+        Who comes in hears nothing of what was before, the others in order.
+        """
+        room, [alice, bob] = self.room("alice", "bob", interval=100)
+        alice.send(schema.BROADCAST, schema.Say(message=b"1"))
+        bob.ask(schema.LEAVE)
+        carol = self.player("carol")
+        self.join(room, carol)
+        alice.send(schema.BROADCAST, schema.Say(message=b"2"))
+        self.core.clock.advance(0.1)
+        self.assertEqual(carol.news(), said(RoomCommand.BROADCAST, "alice", b"2"))
+        order = [RoomCommand.BROADCAST, RoomCommand.LEAVE, RoomCommand.JOIN, RoomCommand.BROADCAST]
+        self.assertEqual([cmd for cmd, _ in alice.news()], order)
+
+    def test_bounds(self) -> None:
+        """
+        Many messages, or large ones, do not wait for the end of the interval.
+        """
+        for size, number in ((0, HELD_MAX), (7000, HELD_MAX_BYTES // 7100)):
+            room, [alice] = self.room(f"alice {size}", interval=1000)
+            for _ in range(number - 1):
+                room.broadcast(2, 30, bytes(size))
+            self.assertEqual(alice.news(), [])
+            for _ in range(3):
+                room.broadcast(2, 30, bytes(size))
+            self.assertGreaterEqual(len(alice.client.pushes()), number - 1)
+
 
 class PropertyTests(RoomCase):
     """
@@ -281,6 +323,32 @@ class PropertyTests(RoomCase):
             self.shared.update({"fits": largest})
         self.shared.update({"fits": None})
         self.shared.update({f"k{n}": 1 for n in range(limits.PROPERTIES_MAX)})
+
+    def test_no_json(self) -> None:
+        """
+        What JSON cannot say is refused, or members on JSON could neither join nor look.
+        """
+        deep: object = 1
+        for _ in range(13):
+            deep = [deep]
+        for value in (
+            [deep],
+            float("nan"),
+            {"a": [float("inf")]},
+            {"a": {1: 1, "1": 1}},
+        ):
+            payload = msgspec.msgpack.encode({"properties": {"ok": 1, "key": value}})
+            code = self.alice.refused_payload(schema.UPDATE_PROPERTIES, payload)
+            self.assertEqual(code, ErrorCode.ROOM_PROPERTY)
+        self.assertEqual(self.shared.properties.select(), {})
+        self.bob.client.text = True
+        self.update(self.alice, deep=deep, number=1.5, map={"a": {1: b"x"}}, raw=b"x")
+        self.bob.client.command({}, 5, ver=1, cmd=RoomCommand.GET_PROPERTIES)
+        [(_, status, answer)] = self.bob.client.answers()
+        self.assertEqual(status, Status.OK)
+        assert isinstance(answer, dict)
+        expected = {"deep": deep, "number": 1.5, "map": {"a": {"1": "eA=="}}, "raw": "eA=="}
+        self.assertEqual(answer["properties"], expected)
 
 
 class ChatTests(RoomCase):
