@@ -112,7 +112,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     count_steadily(cast(IReactorTime, reactor))
-    server = Server(cast(IReactorTime, reactor), options.settings)
+    try:
+        server = Server(cast(IReactorTime, reactor), options.settings)
+    except ConfigError as error:  # a file of the section mesh
+        raise SystemExit(f"diarkis: {error}") from error
     service = server.service()
     core = cast(IReactorCore, reactor)
     service.stop_process = lambda status: _stop(core, status)

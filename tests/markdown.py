@@ -10,11 +10,14 @@ What the info string of a fenced block says:
                           "> FILE" at the end writes that to a file instead
     console server        start it in the background and wait until it is
                           ONLINE; an earlier server of the document ends first
+    console terminals     start each in the background, a broker or a node of a mesh,
+                          besides what runs already; the next server ends them
     console dry-run       only ask make what it would do
     anything else         not run
 
 Ports: servers bind port 0, and wherever the document says 7000, 7200 or 9000 the
-port really bound is put in, and taken out of the output again.
+port really bound is put in, and taken out of the output again. A broker gets a free
+one, and nodes are told of it. C{configs/} is there to be used.
 """
 
 import json
@@ -30,6 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
+
+from tests.mesh.nats_server import free_port
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 20
@@ -94,6 +99,8 @@ class DocumentRun:
         self._folder.mkdir(parents=True)
         self._ready = self._folder / "ready.json"
         self._server: subprocess.Popen[bytes] | None = None
+        self._terminals: list[subprocess.Popen[bytes]] = []
+        self._broker: dict[str, str] = {}
         self._ports: Mapping[str, str] = {}
         self.ran = 0
 
@@ -118,6 +125,9 @@ class DocumentRun:
         elif kind[:2] == ["console", "server"]:
             for command, _ in block.commands():
                 self._start_server(command)
+        elif kind[:2] == ["console", "terminals"]:
+            for command, _ in block.commands():
+                self._start_terminal(command)
         elif kind[:2] == ["console", "dry-run"]:
             for command, _ in block.commands():
                 self._check_dry_run(command)
@@ -212,13 +222,39 @@ class DocumentRun:
         assert http is not None, log.read_text()
         self._ports = {"7000": http.group(1), "7200": "0"}
 
+    def _start_terminal(self, command: str) -> None:
+        configs = self._folder / "configs"
+        if not configs.exists():
+            configs.symlink_to(ROOT / "configs")
+        arguments = self._arguments(command)
+        ready = self._folder / f"ready-{len(self._terminals)}.json"
+        if "broker" in arguments:
+            port = str(free_port())
+            self._broker = {"DIARKIS_SET_mesh__servers": f'["nats://127.0.0.1:{port}"]'}
+            arguments += ["--port", port]
+            sign = "Server is ready"
+        else:
+            arguments += ["--ready-file", str(ready)]
+            sign = "mesh: connected"
+        log = ready.with_suffix(".log")
+        environ = self._environment() | self._broker
+        process = self._popen(arguments, self._folder, environ, log)
+        self._terminals.append(process)
+        self._wait(lambda: sign in log.read_text(), process, log)
+        if ready.exists() and "HTTP" in (bound := json.loads(ready.read_text())):
+            self._ports = {"7000": str(bound["HTTP"]["port"])}
+
     def _log(self) -> Path:
         return self._folder / "server.log"
 
     def _popen(
-        self, arguments: list[str], folder: Path, environ: dict[str, str]
+        self,
+        arguments: list[str],
+        folder: Path,
+        environ: dict[str, str],
+        log_file: Path | None = None,
     ) -> "subprocess.Popen[bytes]":
-        with self._log().open("wb") as log:
+        with (log_file or self._log()).open("wb") as log:
             return subprocess.Popen(
                 arguments,
                 cwd=folder,
@@ -229,15 +265,25 @@ class DocumentRun:
                 start_new_session=True,
             )
 
-    def _wait(self, done: Callable[[], bool]) -> None:
-        assert self._server is not None
+    def _wait(
+        self,
+        done: Callable[[], bool],
+        process: "subprocess.Popen[bytes] | None" = None,
+        log: Path | None = None,
+    ) -> None:
+        waited_for, log = process or self._server, log or self._log()
+        assert waited_for is not None
         end = time.monotonic() + PATIENCE
         while not done():
-            if self._server.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"the server does not serve:\n{self._log().read_text()}")
+            if waited_for.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"the server does not serve:\n{log.read_text()}")
             time.sleep(0.02)  # another process: no clock of ours can be advanced for it
 
     def _stop_server(self) -> None:
+        terminals, self._terminals = self._terminals, []
+        for process in terminals:
+            process.kill()
+            process.wait()
         server, self._server = self._server, None
         if server is None:
             return

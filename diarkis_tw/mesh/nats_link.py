@@ -35,6 +35,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
+from diarkis_tw.mesh.credentials import Credentials
 from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.units import Seconds
 
@@ -75,12 +76,12 @@ class Broker:
     How the broker is reached.
 
     @ivar servers: URLs, C{nats://} or C{tls://}.
-    @ivar credentials: file of a NATS user; empty = none.
+    @ivar credentials: the NATS user; L{None} = none, or as in the URLs.
     @ivar tls: what TLS connections are made with; L{None} = the system's.
     """
 
     servers: Sequence[str]
-    credentials: str = ""
+    credentials: Credentials | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
 
@@ -303,8 +304,11 @@ class NatsLink:
             self._wake_up()
 
         options: dict[str, Any] = {}
-        if self._broker.credentials:
-            options["user_credentials"] = self._broker.credentials
+        if self._broker.credentials is not None:
+            options["user_jwt_cb"] = self._broker.credentials.jwt
+            options["signature_cb"] = self._broker.credentials.sign
+            # nats/aio/client.py, nats-py 2.16: it asks the two only if there is a user.
+            options["user"] = "from the credentials"
         if self._broker.tls is not None:
             options["tls"] = self._broker.tls
         try:

@@ -24,6 +24,7 @@ def make_mesh(reactor: IReactorTime, settings: MeshSettings) -> Mesh:
         return LocalMesh(reactor)
     try:
         # Here, as a node on its own does not need it.
+        from diarkis_tw.mesh.credentials import Credentials
         from diarkis_tw.mesh.nats import NatsMesh
         from diarkis_tw.mesh.nats_link import Broker, NatsLink
     except ModuleNotFoundError as error:
@@ -36,7 +37,7 @@ def make_mesh(reactor: IReactorTime, settings: MeshSettings) -> Mesh:
             tls = ssl.create_default_context(cafile=settings.tls_ca)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"mesh.tlsCa {settings.tls_ca}: cannot be read: {error}") from None
-    link = NatsLink(
-        cast(IReactorFromThreads, reactor), Broker(settings.servers, settings.credentials, tls)
-    )
+    credentials = Credentials(settings.credentials) if settings.credentials else None
+    broker = Broker(settings.servers, credentials, tls)
+    link = NatsLink(cast(IReactorFromThreads, reactor), broker)
     return NatsMesh(reactor, link, settings.app, settings.keys)

@@ -144,6 +144,20 @@ class RefusingTests(ProcessCase):
         self.environ["DIARKIS_SET_HTTP__address"] = "0.0.0.0"
         self.refused_at_once(self.foreground(), "DIARKIS_CLIENT_KEY", "allowAnonymous")
 
+    def test_mesh(self) -> None:
+        """
+        NATS servers that others reach without a key, and files that are not there.
+        """
+        far = {"engine": "nats", "servers": ["nats://192.0.2.1:4222"]}
+        near = {"engine": "nats", "servers": ["nats://127.0.0.1:4222"]}
+        for mesh, part in (
+            (far, "mesh.servers has 192.0.2.1, which is not on loopback: nodes need a mesh.key"),
+            (near | {"credentials": "none.creds"}, "none.creds: cannot be read"),
+            (near | {"tlsCa": "none.pem"}, "none.pem: cannot be read"),
+        ):
+            path = self.write("mesh.json", {"HTTP": {}, "mesh": mesh})
+            self.refused_at_once(self.foreground("--config", path), part)
+
     def test_setup(self) -> None:
         """
         A setup that fails ends the start with status 1 and the place in the application.

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.core.creation import CreateUserReply, UserMade
 from diarkis_tw.errors import MeshError
-from diarkis_tw.mesh import envelope
+from diarkis_tw.mesh import envelope as module
 from diarkis_tw.mesh.envelope import FRAME_MAX, WINDOW, Envelope, Kind, ReplayWindow, Sealing
 
 
@@ -92,7 +92,7 @@ class SealingTests(SynchronousTestCase):
         Neither is what somebody with the key makes up.
         """
         sealing = make("k")
-        frame = b"\x01" + envelope._mac(sealing._macs[0], garbage) + garbage
+        frame = b"\x01" + module._mac(sealing._macs[0], garbage) + garbage
         self.assertIsNone(sealing.open(frame))
         self.assertEqual(sealing.strangers, 1)
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -17,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from diarkis_tw.mesh import nats_link
+from diarkis_tw.mesh.credentials import Credentials
 from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.mesh.nats_link import (
     BATCH,
@@ -27,6 +29,7 @@ from diarkis_tw.mesh.nats_link import (
     Broker,
     NatsLink,
 )
+from tests.mesh.nats_account import Account
 from tests.mesh.nats_server import NatsServer, free_port
 
 
@@ -180,6 +183,43 @@ class NatsLinkTests(TestCase):
         """
         self.server.start()
         link = self.link("a", servers=(f"nats://127.0.0.1:{free_port()}", self.server.url))
+        await self.until(lambda: link.is_up)
+
+    async def test_credentials(self) -> None:
+        """
+        A server with accounts lets the user of a file in, and no other; whoever is not
+        let in tries again.
+        """
+        account, other = Account(), Account()
+        server = NatsServer("-c", str(account.server_config(Path(self.mktemp()))))
+        self.addCleanup(server.stop)
+        server.start()
+        right = Credentials(str(account.credentials(Path(self.mktemp()))))
+        renewed = other.credentials(Path(self.mktemp()))
+        wrong = Credentials(str(renewed))
+        one, two, three = (
+            NatsLink(reactor, Broker((server.url,), user))  # type: ignore[arg-type]
+            for user in (right, wrong, None)
+        )
+        for link in (one, two, three):
+            link.start(("a",), self.got.append, lambda up: None)
+            self.addCleanup(link.stop)
+        await self.until(lambda: one.is_up and two._told_gone and three._told_gone)
+        self.assertFalse(two.is_up or three.is_up)
+        account.credentials(renewed)
+        await self.until(lambda: two.is_up)
+        one.publish("a", b"hello")
+        await self.until(lambda: self.got == [b"hello"])
+
+    async def test_token(self) -> None:
+        """
+        A token in the URL is what the server asks for.
+        """
+        server = NatsServer("--auth", "sesame")
+        self.addCleanup(server.stop)
+        server.start()
+        host = server.url.removeprefix("nats://")
+        link = self.link("a", servers=(f"nats://sesame@{host}",))
         await self.until(lambda: link.is_up)
 
     async def test_failing_handler(self) -> None:
