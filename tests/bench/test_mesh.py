@@ -42,7 +42,7 @@ class MeshBenchmarkTests(SynchronousTestCase):
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=200,
         )
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         rows = [line for line in ended.stdout.splitlines() if line.startswith("| ")]
