@@ -1,5 +1,7 @@
 """
-Makes pytest run the tests as trial does: in a directory of their own.
+Makes pytest run the tests as trial does: in a directory of their own. Only the
+benchmarks come last: trial, which may run beside it, has them first, and each wants a
+core for itself.
 """
 
 import os
@@ -18,3 +20,10 @@ def own_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("tests"))
     yield
     os.chdir(before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Put the benchmarks at the end; all else stays in order.
+    """
+    items.sort(key=lambda item: item.nodeid.startswith("tests/bench/"))

@@ -3,14 +3,13 @@ The whole benchmark, as C{make bench} runs it, and its processes.
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.datagrams import asker, open_socket
-from bench.process import CHECKOUT, ServerProcess
+from bench.process import ServerProcess
+from tests.bench.whole import run_bench
 
 TINY = [
     "--seconds=0.1",
@@ -33,25 +32,18 @@ class EchoTests(SynchronousTestCase):
         """
         With tiny settings it ends by itself with figures of all its parts.
         """
-        ended = subprocess.run(
-            [sys.executable, "-m", "bench", *TINY],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        said = run_bench(*TINY)
         for part, count in (
             ("Closed loop: 2 clients", 4),
             ("Fixed rate: 200", 4),
             ("KiB resident per user", 3),
             ("sent to all", 2),
         ):
-            self.assertEqual(ended.stdout.count(part), count, part)
-        above = [line.split()[-1] for line in ended.stdout.splitlines() if line[:5] == "above"]
+            self.assertEqual(said.count(part), count, part)
+        above = [line.split()[-1] for line in said.splitlines() if line[:5] == "above"]
         names = ["diarkis_tw"], ["unreliable", "reliable"], ["json"], ["binary"]
         self.assertEqual(above, [name for part in names for name in 2 * part])
-        self.assertIn("100.0 % answered", ended.stdout)
+        self.assertIn("100.0 % answered", said)
 
 
 class ServerProcessTests(SynchronousTestCase):

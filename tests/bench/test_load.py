@@ -84,6 +84,25 @@ class DatagramEchoTests(LoadCase):
                 self.assertEqual(client.receive(), 1)
             self.assertEqual(list(client.sent), [0.0, 1.0, 2.0])
 
+    def test_again(self) -> None:
+        """
+        A reliable answer that was not acknowledged in time comes again, and counts once.
+        """
+        client, server = self.client(reliable=True)
+        client.send(0.0)
+        [(request, _)] = self.messages(server)
+        _, _, request_id, payload = decode_request(request)
+        self.say(server, encode_response(*ECHO, Status.OK, request_id, payload), True)
+        self.assertEqual(client.receive(), 1)
+        later = clock() + 1_200_000
+        server.tick(later)
+        (again,) = server.flush(later)
+        self.theirs.send(again)
+        self.assertEqual(client.receive(), 0)
+        client.rest()
+        self.assertEqual(self.messages(server), [])
+        self.assertEqual(server.queued, 0)
+
     def test_wrong_answer(self) -> None:
         """
         The answer to an earlier request, one of the other kind or another payload

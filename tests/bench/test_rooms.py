@@ -4,14 +4,12 @@ The room benchmark: it runs, its relay relays, and it notices what is missing or
 
 import argparse
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import rooms
-from bench.process import CHECKOUT, ServerProcess
+from bench.process import ServerProcess
 from bench.room_load import LoadedRoom, Relayed, RoomLoad
 from bench.room_member import BareMember, Member, Pieces, receive_some
 from bench.room_player import pushed
@@ -21,6 +19,7 @@ from diarkis_tw.wire.json_message import decode_json_server_message
 from diarkis_tw.wire.message import Push, decode_server_message
 from diarkis_tw.wire.value import decode_value
 from diarkis_tw.wire.websocket import FRAME_TEXT, server_frame, whole_message
+from tests.bench.whole import run_bench
 
 TINY = ["rooms", "--seconds=0.1", "--rounds=1", "--rooms", "2x2", "1x3"]
 
@@ -34,15 +33,8 @@ class RoomBenchmarkTests(SynchronousTestCase):
         """
         With tiny rooms it ends by itself, each server compared with the bare relay.
         """
-        ended = subprocess.run(
-            [sys.executable, "-m", "bench", *TINY],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-        rows = [line for line in ended.stdout.splitlines() if line.endswith("%")]
+        said = run_bench(*TINY)
+        rows = [line for line in said.splitlines() if line.endswith("%")]
         names = [row[:12].strip() for row in rows]
         tcp, udp = ["bare relay", "diarkis_tw"], ["bare relay", "unreliable", "reliable"]
         ws = ["bare relay", "json", "binary"]
