@@ -69,6 +69,13 @@ class NatsBroker:
         with urlopen(f"{self._monitoring}/varz", timeout=START_TIME) as answer:
             return int(json.load(answer)["in_msgs"])
 
+    def cpu_time(self) -> float:
+        """
+        Read the seconds of CPU of the process so far; see
+        L{bench.process.ServerProcess.cpu_time}.
+        """
+        return time.clock_gettime((~self._process.pid << 3) | 2)
+
     def _ports(self) -> dict[str, Any]:
         name = self._folder / f"nats-server_{self._process.pid}.ports"
         limit = time.monotonic() + START_TIME

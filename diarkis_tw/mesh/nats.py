@@ -186,11 +186,8 @@ class NatsMesh:
         self._peers = Peers()
         # The link is a daemon: should it not end, nothing waits for it.
         stopped = self._link.stop().addTimeout(STOP_TIMEOUT, self._clock)
-
-        def late(failure: Failure) -> None:
-            failure.trap(TimeoutError)
-
-        return stopped.addErrback(late)
+        stopped.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        return stopped
 
     def updated(self) -> None:
         if self._describe is not None and self._updating is None:
@@ -253,8 +250,7 @@ class NatsMesh:
     # Sending
 
     def _broadcast(self, message: msgspec.Struct) -> None:
-        if self._describe is not None:
-            self._post("", 0, Kind.MESSAGE, 0, message)
+        self._post("", 0, Kind.MESSAGE, 0, message)
 
     def _post(
         self, address: str, incarnation: int, kind: Kind, call: int, message: msgspec.Struct
@@ -320,7 +316,7 @@ class NatsMesh:
                 # What its former self was asked it will not answer.
                 self._calls.fail_those_of(envelope.sender)
                 self._take(envelope)
-                self._joined(envelope.sender)
+                self._call_each("an on_join callback", self._on_join, envelope.sender)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
             case Verdict.TELL:
@@ -431,9 +427,6 @@ class NatsMesh:
             )
         peer.info = info
 
-    def _joined(self, address: str) -> None:
-        self._call_each("an on_join callback", self._on_join, address)
-
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
         self._calls.fail_those_of(peer.address)
@@ -482,7 +475,7 @@ class NatsMesh:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
             for info in self._peers.infos():
-                self._joined(info.address)
+                self._call_each("an on_join callback", self._on_join, info.address)
 
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)
