@@ -320,7 +320,7 @@ class NatsMesh:
                 # What its former self was asked it will not answer.
                 self._calls.fail_those_of(envelope.sender)
                 self._take(envelope)
-                self._joined(envelope.sender)
+                self._call_each("an on_join callback", self._on_join, envelope.sender)
             case Verdict.ASK:
                 self._greet(envelope, answer=True)
             case Verdict.TELL:
@@ -431,9 +431,6 @@ class NatsMesh:
             )
         peer.info = info
 
-    def _joined(self, address: str) -> None:
-        self._call_each("an on_join callback", self._on_join, address)
-
     def _gone(self, peer: Peer, how: str) -> None:
         self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
         self._calls.fail_those_of(peer.address)
@@ -481,8 +478,6 @@ class NatsMesh:
         elif self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
-            for info in self._peers.infos():
-                self._joined(info.address)
 
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)
