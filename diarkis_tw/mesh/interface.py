@@ -127,8 +127,8 @@ class Mesh(Protocol):
 
     def on_join(self, callback: Callable[[str], object]) -> None:
         """
-        Call C{callback(address)} when another node comes that can be talked to, and
-        when one can be reached again after this node was cut off.
+        Call C{callback(node address)} when another node comes, or comes anew after it
+        was given up. It can be asked by then.
         """
 
     def nodes(self) -> Iterable[NodeInfo]:

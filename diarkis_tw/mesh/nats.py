@@ -474,8 +474,6 @@ class NatsMesh:
         elif self._describe is not None:
             self._hold = self._clock.seconds() + GONE_AFTER
             self._beat()
-            for info in self._peers.infos():
-                self._call_each("an on_join callback", self._on_join, info.address)
 
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)

@@ -3,10 +3,12 @@ How a node learns of notifications that were made while it was not there.
 
 Rules:
 
-  - When another node comes, or can be reached again, a node asks it for those that
-    are alive, and for what is deleted. It says what it knows already, so that
-    only the rest travels, and wants to be asked in return: who was cut off may
-    have been the other one.
+  - When another node comes, or comes again, a node asks it for those that are
+    alive, and for what is deleted. It says what it knows already, so that only
+    the rest travels, and wants to be asked in return: perhaps only one of them
+    has noticed that they did not hear each other.
+  - So it does, without that wish, when something that another node said to all did
+    not arrive.
   - One node is asked at a time, and page by page, each at most C{PAGE} bytes: of the
     many nodes that one finds on joining the first one tells all, and the others
     what is left.
@@ -101,6 +103,7 @@ class NotificationExchange:
         self._asking: Deferred[object] | None = None
         mesh.handle(AskNotifications, self._answer)
         mesh.on_join(lambda address: self._ask(address, in_return=True))
+        mesh.on_missed(lambda address, since: self._ask(address, in_return=False))
 
     def start(self) -> None:
         """

@@ -184,7 +184,7 @@ class MembershipTests(NatsMeshTestCase):
     def test_on_join(self) -> None:
         """
         A node hears of each that comes, in each of its lives once, when it can be
-        asked; and of all when it was cut off itself. A failing callback is no harm.
+        asked. A failing callback is no harm.
         """
         came: list[str] = []
         answers: list[Deferred[Answer]] = []
@@ -206,13 +206,9 @@ class MembershipTests(NatsMeshTestCase):
         self.b.frozen = False
         self.broker.advance(5)
         self.assertEqual(came, [late.address, self.b.address])
-        self.broker.set_up(False)
-        self.broker.set_up(True)
-        addresses = {node.address for node in (self.b, self.c, late)}
-        self.assertEqual((len(came), set(came[2:])), (5, addresses))
         for answer in answers:
             self.assertEqual(self.successResultOf(answer), Answer("hello back"))
-        self.assertEqual(len(self.flushLoggedErrors(HandlerFault)), 5)
+        self.assertEqual(len(self.flushLoggedErrors(HandlerFault)), 2)
 
     def test_reading_costs_no_traffic(self) -> None:
         """
