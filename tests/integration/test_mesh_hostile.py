@@ -18,7 +18,7 @@ import nats
 
 from diarkis_tw.mesh.envelope import FRAME_MAX, Envelope, Kind, Sealing
 from diarkis_tw.mesh.nats_link import QUEUE_BYTES
-from tests.integration.cluster import APP, KEY, LONGEST, ClusterCase, Told
+from tests.integration.cluster import APP, KEY, LONGEST, ClusterCase
 from tests.integration.process import PATIENCE, wait_until
 
 ALL = "diarkis.1.test.all"
