@@ -2,8 +2,6 @@
 The mesh benchmark: it runs, and its simulated nodes are nodes.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.figures import row
 from bench.mesh_crowd import CrowdProcess
 from bench.nats_broker import NatsBroker
-from bench.process import CHECKOUT
+from tests.bench.whole import run_bench
 
 TINY = [
     "mesh",
@@ -37,15 +35,8 @@ class MeshBenchmarkTests(SynchronousTestCase):
         """
         With tiny settings it ends by itself with a table of each part.
         """
-        ended = subprocess.run(
-            [sys.executable, "-m", "bench", *TINY],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-        rows = [line for line in ended.stdout.splitlines() if line.startswith("| ")]
+        said = run_bench(*TINY)
+        rows = [line for line in said.splitlines() if line.startswith("| ")]
         for name in (
             "own node, idle",
             "other node, both 60 % busy",
