@@ -211,6 +211,7 @@ class Room:
                 ErrorCode.RESERVE, f"{len(new)} seat(s) asked for, {free} free in this room"
             )
         self._reserved.update(dict.fromkeys(new))
+        self._rooms.seats_changed(self)
 
     def cancel_reservation(self, uids: Iterable[str]) -> None:
         """
@@ -218,6 +219,7 @@ class Room:
         """
         for uid in uids:
             self._reserved.pop(uid, None)
+        self._rooms.seats_changed(self)
 
     def delete(self) -> None:
         """
@@ -400,6 +402,15 @@ class Room:
 
     # For Rooms
 
+    def hold_seats(self, number: int) -> None:
+        """
+        Hold seats for users whose join is being decided.
+
+        @param number: how many more; negative = fewer.
+        """
+        self.pending += number
+        self._rooms.seats_changed(self)
+
     def add(self, user: User, message: Body = b"") -> None:
         """
         Let a user in, whatever the seats; the others are told.
@@ -413,6 +424,7 @@ class Room:
         self.empty_since = None
         if self.owner is None:
             self.owner = user
+        self._rooms.seats_changed(self)
         if others:
             news = MemberJoined(uid=user.uid, members=len(self._members), message=_plain(message))
             self.send(Encoded(VER, RoomCommand.JOIN, as_value(news)), True, others)
@@ -425,6 +437,7 @@ class Room:
         """
         del self._members[user.uid]
         self._receivers = tuple(self._members.values())
+        self._rooms.seats_changed(self)
         heir: User | None = None
         if not self._members:
             self.empty_since = now

@@ -14,6 +14,7 @@ Rules:
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError
@@ -105,7 +106,7 @@ class Rooms:
         self._callbacks = RoomCallbacks(clock)
         self._rooms: dict[str, Room] = {}
         self._room_of: dict[User, Room] = {}
-        self._by_type: dict[str, dict[Room, None]] = {}
+        self._open: dict[str, dict[Room, None]] = {}
         self._by_creator: dict[str, int] = {}
         self._empty: dict[Room, None] = {}
         self._sweeps = 0
@@ -153,13 +154,7 @@ class Rooms:
 
         @param limit: how many at most.
         """
-        found: list[Room] = []
-        for room in self._by_type.get(type, ()):
-            if len(found) == limit:
-                break
-            if room.has_seat_for(""):
-                found.append(room)
-        return found
+        return list(islice(self._open.get(type, ()), limit))
 
     # Making and ending
 
@@ -238,10 +233,9 @@ class Rooms:
                 ErrorCode.INVALID_PARAMETERS,
                 f"the type of a room has at most {TYPE_MAX} characters",
             )
-        self._forget_type(room)
+        self._hide(room)
         room.type = type
-        if type:
-            self._by_type.setdefault(type, {})[room] = None
+        self.seats_changed(room)
 
     def discard(self, room: Room) -> None:
         """
@@ -252,7 +246,7 @@ class Rooms:
             return
         del self._rooms[room.id]
         self._empty.pop(room, None)
-        self._forget_type(room)
+        self._hide(room)
         if room.creator:
             count = self._by_creator.pop(room.creator) - 1
             if count:
@@ -290,7 +284,7 @@ class Rooms:
         @return: None if there is none with a free seat that lets the user in.
         """
         self._check_free(user, ErrorCode.JOIN_ROOM)
-        candidates = [room for room in self._by_type.get(type, ()) if room.has_seat_for(user.uid)]
+        candidates = list(self._open.get(type, ()))
         deadline = self.clock.seconds() + CONDITION_PATIENCE
         for _ in range(min(len(candidates), CANDIDATES)):
             patience = deadline - self.clock.seconds()
@@ -333,13 +327,13 @@ class Rooms:
         if self._condition is not None:
             # A seat that is reserved for the user is held already.
             seats = 0 if room.is_reserved_for(user.uid) else 1
-            room.pending += seats
+            room.hold_seats(seats)
             try:
                 answer = await self._callbacks.ask(
                     ErrorCode.JOIN_ROOM, patience, self._condition, room, user
                 )
             finally:
-                room.pending -= seats
+                room.hold_seats(-seats)
             self._check_join(room, user)
             if not answer:
                 raise CommandError(ErrorCode.JOIN_ROOM, "the room does not let you in")
@@ -431,6 +425,16 @@ class Rooms:
         """
         return int(self._time_of_day())
 
+    def seats_changed(self, room: Room) -> None:
+        """
+        Whoever looks for a room of a type sees those with a free seat alone: of the
+        others there may be thousands.
+        """
+        if room.type and room.alive and room.has_seat_for(""):
+            self._open.setdefault(room.type, {})[room] = None
+        else:
+            self._hide(room)
+
     def property_updated(self, room: Room, changes: dict[str, object], user: User | None) -> None:
         """
         Properties of C{room} have changed.
@@ -476,12 +480,12 @@ class Rooms:
         if room is not None:
             raise CommandError(code, f"you are in room {room.id} already; leave it first")
 
-    def _forget_type(self, room: Room) -> None:
-        peers = self._by_type.get(room.type)
+    def _hide(self, room: Room) -> None:
+        peers = self._open.get(room.type)
         if peers is not None:
             peers.pop(room, None)
             if not peers:
-                del self._by_type[room.type]
+                del self._open[room.type]
 
     def sweep(self) -> None:
         """

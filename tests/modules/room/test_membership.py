@@ -2,7 +2,9 @@
 Tests of L{diarkis_tw.modules.room}: making rooms, coming and going.
 """
 
+import contextlib
 from collections.abc import Callable
+from random import Random
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -392,6 +394,64 @@ class FindTests(RoomCase):
         self.assertEqual(self.rooms.find("duel"), [free])
         free.delete()
         self.assertEqual(self.rooms.find("duel"), [])
+
+    def test_always_right(self) -> None:
+        """
+        Whatever happens to rooms: those of a type with a free seat are found, all of them
+        and no others.
+        """
+        chance = Random(6)
+        players = [self.player(f"user {n}").user for n in range(12)]
+        decisions: list[Deferred[bool]] = []
+        waiting: list[Deferred[Room]] = []
+
+        def decide(room: Room, user: User) -> Deferred[bool]:
+            decisions.append(Deferred())
+            return decisions[-1]
+
+        def create(user: User) -> None:
+            options = {"max_members": chance.choice((2, 3)), "type": chance.choice(("", "a", "b"))}
+            self.rooms.create(user, allow_empty=chance.random() < 0.5, **options)  # type: ignore[arg-type]
+
+        def join(user: User) -> None:
+            room = chance.choice(list(self.rooms))
+            waiting.append(Deferred.fromCoroutine(self.rooms.join(room.id, user)))
+            waiting[-1].addErrback(lambda failure: failure.trap(CommandError))
+
+        def reserve(user: User) -> None:
+            room = chance.choice(list(self.rooms))
+            room.reserve([chance.choice(players).uid, "stranger"][: chance.choice((1, 2))])
+
+        def cancel(user: User) -> None:
+            chance.choice(list(self.rooms)).cancel_reservation([user.uid, "stranger"])
+
+        def register(user: User) -> None:
+            self.rooms.register(chance.choice(list(self.rooms)), chance.choice(("", "a", "b")))
+
+        def answer(user: User) -> None:
+            if decisions:
+                decisions.pop(chance.randrange(len(decisions))).callback(chance.random() < 0.7)
+
+        def delete(user: User) -> None:
+            if chance.random() < 0.2:
+                chance.choice(list(self.rooms)).delete()
+
+        self.rooms.set_join_condition(decide)
+        found = 0
+        for _ in range(2000):
+            step = chance.choice(
+                (create, join, join, self.rooms.leave, reserve, cancel, register, answer, delete)
+            )
+            with contextlib.suppress(CommandError, IndexError):
+                step(chance.choice(players))
+            for type in ("a", "b"):
+                expected = {r for r in self.rooms if r.type == type and r.has_seat_for("")}
+                self.assertEqual(set(self.rooms.find(type, 100)), expected)
+                found += len(expected)
+            self.assertEqual(self.rooms.find("", 100), [])
+        self.assertGreater(found, 1000)
+        for decision in decisions:
+            decision.callback(False)
 
     def test_random_join(self) -> None:
         """
