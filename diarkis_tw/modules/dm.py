@@ -18,6 +18,8 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
+from twisted.internet.defer import TimeoutError
+from twisted.internet.interfaces import IReactorTime
 
 from diarkis_tw.constants import ErrorCode
 from diarkis_tw.core.background import as_deferred, background
@@ -25,15 +27,20 @@ from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
-from diarkis_tw.errors import CommandError, MeshError
+from diarkis_tw.errors import CommandError, LocalProtocolError, MeshError
 from diarkis_tw.mesh.interface import Mesh
 from diarkis_tw.modules.builtin import handle_builtin
 from diarkis_tw.schema import dm as schema
 from diarkis_tw.schema.command import Body as PlainBody
 from diarkis_tw.schema.command import Nothing, as_value
+from diarkis_tw.units import Seconds
 
 PEERS_MAX: Final = 64
-"""Users that one user hears of."""
+"""Users who hear when one user leaves. Of those who came by themselves the oldest makes
+room for the next, so strangers cannot use them up."""
+
+HOOK_PATIENCE: Final[Seconds] = 4.0
+"""How long an asynchronous hook may take: less than another node waits for the answer."""
 
 VER: Final = 1
 
@@ -75,14 +82,18 @@ class DirectMessages:
     @ivar unanswered: messages that another node did not answer for.
     """
 
-    def __init__(self, users: Users, mesh: Mesh, registry: CommandRegistry) -> None:
+    def __init__(
+        self, clock: IReactorTime, users: Users, mesh: Mesh, registry: CommandRegistry
+    ) -> None:
         self.unanswered = 0
+        self._clock = clock
         self._users = users
         self._mesh = mesh
         self._registry = registry
         self._rewrite: Callable[[User, str, PlainBody], object] | None = None
         self._condition: Callable[[User, str, PlainBody], object] | None = None
-        self._peers: dict[User, dict[str, None]] = {}
+        # By uid: whether the user asked for it.
+        self._peers: dict[User, dict[str, bool]] = {}
         mesh.handle(DeliverDirect, self._deliver_here)
         users.on_disconnect(self._left)
 
@@ -137,10 +148,7 @@ class DirectMessages:
         reliable = running is None or running.reliable
         message: Body = request.message
         if self._rewrite is not None:
-            rewritten = self._rewrite(user, request.to, request.message)
-            work = as_deferred(rewritten)
-            if work is not None:
-                rewritten = await work
+            rewritten = await self._decided(self._rewrite(user, request.to, request.message))
             if rewritten is None:
                 return Nothing()
             if not isinstance(rewritten, bytes | Mapping):
@@ -153,7 +161,7 @@ class DirectMessages:
     async def _connect(self, request: schema.Peer, user: User) -> Nothing:
         if request.to == user.uid:
             raise _refused("that is yourself")
-        self._link(user, request.to)
+        self._link(user, request.to, wanted=True)
         try:
             await self._deliver(DeliverDirect(schema.DmCommand.CONNECT, user.uid, request.to))
         except CommandError:
@@ -165,6 +173,20 @@ class DirectMessages:
         if self._unlink(user, request.to):
             await self._deliver(DeliverDirect(schema.DmCommand.DISCONNECT, user.uid, request.to))
         return Nothing()
+
+    async def _decided(self, answer: object) -> object:
+        """
+        What a hook says, now or later.
+
+        @raise CommandError: it says nothing for too long.
+        """
+        work = as_deferred(answer)
+        if work is None:
+            return answer
+        try:
+            return await work.addTimeout(HOOK_PATIENCE, self._clock)
+        except TimeoutError:
+            raise _refused("nobody decided about the message in time; try again") from None
 
     # Delivery
 
@@ -181,9 +203,10 @@ class DirectMessages:
         elsewhere = self._users.elsewhere
         address = elsewhere.directory.find(message.to)
         if address is not None:
-            delivered = await self._deliver_there(address, message)
-            if delivered.found:
-                return delivered
+            if any(node.address == address for node in self._mesh.nodes()):
+                delivered = await self._deliver_there(address, message)
+                if delivered.found:
+                    return delivered
             elsewhere.directory.forget(message.to)
         try:
             address = await elsewhere.search(message.to)
@@ -197,8 +220,9 @@ class DirectMessages:
         try:
             return await self._mesh.request(address, message, Delivered)
         except MeshError:
+            # It may have arrived all the same: to ask again could deliver it twice.
             self.unanswered += 1
-            return _NOT_FOUND
+            raise _refused(f"the node of user {message.to} did not answer") from None
 
     async def _deliver_here(self, message: DeliverDirect) -> Delivered:
         user = self._users.find_uid(message.to)
@@ -214,28 +238,32 @@ class DirectMessages:
         if message.cmd == schema.DmCommand.SEND:
             if self._condition is not None:
                 answer = self._condition(user, message.sender, message.message)
-                work = as_deferred(answer)
-                if work is not None:
-                    answer = await work
-                if not answer:
+                if not await self._decided(answer):
                     raise _refused(f"user {user.uid} does not take the message")
             body = as_value(schema.DirectMessage(sender=message.sender, message=message.message))
         else:
             if message.cmd == schema.DmCommand.CONNECT:
-                self._link(user, message.sender)
+                self._link(user, message.sender, wanted=False)
             else:
                 self._unlink(user, message.sender)
             body = as_value(schema.PeerNews(sender=message.sender))
-        if not user.send(Encoded(VER, message.cmd, body), message.reliable):
+        try:
+            sent = user.send(Encoded(VER, message.cmd, body), message.reliable)
+        except LocalProtocolError as error:
+            raise _refused(f"the message cannot be sent to user {user.uid}: {error}") from None
+        if not sent:
             raise _refused(f"user {user.uid} cannot take messages at present")
 
     # Who hears of whom
 
-    def _link(self, user: User, uid: str) -> None:
+    def _link(self, user: User, uid: str, wanted: bool) -> None:
         peers = self._peers.setdefault(user, {})
         if uid not in peers and len(peers) >= PEERS_MAX:
-            raise _refused(f"{user.uid} is connected with {PEERS_MAX} users already")
-        peers[uid] = None
+            unwanted = next((other for other, asked in peers.items() if not asked), None)
+            if unwanted is None:
+                raise _refused(f"{user.uid} is connected with {PEERS_MAX} users already")
+            del peers[unwanted]
+        peers[uid] = wanted or peers.get(uid, False)
 
     def _unlink(self, user: User, uid: str) -> bool:
         peers = self._peers.get(user)

@@ -131,7 +131,7 @@ class Server(Kinds, CloudSetup):
         )
         self._lifecycle.every(ROOM_SWEEP, self.rooms.sweep)
         self._debug.room_dump = self.rooms.dump
-        self.dm = DirectMessages(self.users, self._mesh, self._registry)
+        self.dm = DirectMessages(reactor, self.users, self._mesh, self._registry)
         self.mesh = MeshCommands(self._mesh)
 
     # Commands

@@ -10,6 +10,7 @@ from diarkis_tw.constants import ErrorCode, Status
 from diarkis_tw.core.elsewhere import SEARCH_TIMEOUT, SEARCHES_MAX
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT
 from diarkis_tw.modules import dm as module
 from diarkis_tw.modules.dm import DirectMessages
 from diarkis_tw.schema import dm as schema
@@ -27,7 +28,9 @@ class DmCase(CoreTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.dm = DirectMessages(self.core.users, self.core.mesh, self.core.registry)
+        self.dm = DirectMessages(
+            self.core.clock, self.core.users, self.core.mesh, self.core.registry
+        )
         self.dm.expose_commands()
         self.core.start()
         self.alice, self.at_alice = self.core.connect("alice")
@@ -131,6 +134,14 @@ class SendTests(DmCase):
         )
         self.failureResultOf(Deferred.fromCoroutine(self.dm.send("zoe", b"")), CommandError)
 
+    def test_not_to_be_sent(self) -> None:
+        """
+        What the receiver's transport cannot carry is refused with the reason.
+        """
+        sent = Deferred.fromCoroutine(self.dm.send("bob", {"n": 2**70}))
+        failure = self.failureResultOf(sent, CommandError)
+        self.assertIn("cannot be sent to user bob", str(failure.value))
+
 
 class HookTests(DmCase):
     """
@@ -174,6 +185,22 @@ class HookTests(DmCase):
         self.assertEqual(self.send(b"other")[0], Status.BAD)
         self.assertEqual(self.send(b"fine")[0], Status.OK)
         self.assertEqual(len(self.news(self.at_bob)), 1)
+
+    def test_never_decided(self) -> None:
+        """
+        A hook that never ends costs the message, not the sender.
+        """
+        hooks = (self.dm.set_on_message, self.dm.set_on_receive_message)
+        for number, set_hook in enumerate(hooks):
+            set_hook(lambda *args: Deferred())
+            self.at_alice.command(
+                encode_value({"to": "bob", "message": b""}), 9, ver=1, cmd=DmCommand.SEND
+            )
+            self.assertEqual(len(self.at_alice.answers()), number)
+            self.core.clock.advance(module.HOOK_PATIENCE)
+            self.assertEqual(self.at_alice.errors()[-1][1:3], (Status.BAD, ErrorCode.DM))
+            set_hook(None)
+        self.assertEqual(self.news(self.at_bob), [])
 
 
 class PeerTests(DmCase):
@@ -223,6 +250,22 @@ class PeerTests(DmCase):
             self.assertEqual(self.connect(f"u{number}")[0], Status.OK)
         self.assertEqual(self.connect("bob")[1], ErrorCode.DM)
 
+    def test_strangers(self) -> None:
+        """
+        Any number of others may connect with a user, who can still connect with whom it
+        wants; when it leaves, those hear of it, and the latest of the others.
+        """
+        strangers = [self.core.connect(f"u{n}") for n in range(module.PEERS_MAX + 1)]
+        self.assertEqual(self.connect()[0], Status.OK)
+        for _, client in strangers:
+            answer = self.ask(client, schema.CONNECT, schema.Peer(to="alice"))
+            self.assertEqual(answer[0], Status.OK)
+        clients = [self.at_bob, strangers[0][1], strangers[-1][1]]
+        for client in clients:
+            client.sent.clear()
+        self.alice.disconnect()
+        self.assertEqual([len(self.news(client)) for client in clients], [1, 0, 1])
+
 
 class OtherNodesTests(SynchronousTestCase):
     """
@@ -237,7 +280,7 @@ class OtherNodesTests(SynchronousTestCase):
     def node(self) -> tuple[CoreNode, DirectMessages, FakeNode]:
         fake = self.broker.node()
         core = CoreNode(clock=fake.clock, mesh=fake.mesh, random_bytes=self.broker.random_bytes)
-        dm = DirectMessages(core.users, core.mesh, core.registry)
+        dm = DirectMessages(core.clock, core.users, core.mesh, core.registry)
         self.broker.join(fake)
         core.start()
         return core, dm, fake
@@ -293,7 +336,21 @@ class OtherNodesTests(SynchronousTestCase):
         self.assertEqual(len(client.pushes()), 1)
         directory.put("carol", "gone")
         self.assertEqual(self.frames("carol"), 2 * 2 + 2)
+
+    def test_no_answer(self) -> None:
+        """
+        A message that a node has not answered for is refused, and arrives once at most.
+        """
+        client = self.connect(2, "carol")
+        self.nodes[2][2].frozen = True
+        sent = self.send("carol")
+        for _ in range(8):
+            self.broker.advance(REQUEST_TIMEOUT / 8 + 0.01)
+        self.failureResultOf(sent, CommandError)
         self.assertEqual(self.nodes[0][1].unanswered, 1)
+        self.nodes[2][2].frozen = False
+        self.broker.advance(1)
+        self.assertLessEqual(len(client.pushes()), 1)
 
     def test_nowhere(self) -> None:
         """
