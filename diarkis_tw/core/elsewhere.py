@@ -31,13 +31,15 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from diarkis_tw.constants import CloseCode
+from diarkis_tw.constants import UID_MAX_BYTES, CloseCode
 from diarkis_tw.core.background import background
 from diarkis_tw.core.directory import Directory
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import MeshError
+from diarkis_tw.mesh.envelope import ADDRESS_MAX
 from diarkis_tw.mesh.interface import Mesh
 from diarkis_tw.units import Seconds
+from diarkis_tw.wire.keys import SID_SIZE
 
 if TYPE_CHECKING:
     from diarkis_tw.core.users import Users
@@ -59,6 +61,8 @@ SEARCHES_MAX: Final = 256
 asks all nodes."""
 
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Uid = Annotated[str, Meta(max_length=UID_MAX_BYTES)]
+Sid = Annotated[bytes, Meta(max_length=SID_SIZE)]
 
 
 class UserArrived(msgspec.Struct, frozen=True):
@@ -69,10 +73,10 @@ class UserArrived(msgspec.Struct, frozen=True):
     @ivar node: the address of that node.
     """
 
-    uid: str
-    sid: bytes
+    uid: Uid
+    sid: Sid
     time: Number
-    node: str
+    node: Annotated[str, Meta(max_length=ADDRESS_MAX)]
 
 
 class AskArrived(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ class Arrived(msgspec.Struct, frozen=True):
     @ivar more: there are more, before the last of these.
     """
 
-    users: Annotated[list[tuple[str, bytes, Number]], Meta(max_length=CHUNK)]
+    users: Annotated[list[tuple[Uid, Sid, Number]], Meta(max_length=CHUNK)]
     more: bool
 
 
@@ -104,7 +108,7 @@ class FindUser(msgspec.Struct, frozen=True):
     Mesh request: is this user there?
     """
 
-    uid: str
+    uid: Uid
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -77,8 +77,22 @@ class MembershipTests(LocalMeshTestCase):
         self.assertEqual(list(self.mesh.nodes()), [])
         self.mesh.join(lambda: info)
         self.assertEqual(list(self.mesh.nodes()), [info])
-        self.mesh.leave()
+        self.assertIsNone(self.successResultOf(self.mesh.leave()))
         self.assertEqual(list(self.mesh.nodes()), [])
+
+    def test_alone(self) -> None:
+        """
+        Its time rises with each reading; it misses nothing and nobody gives it up,
+        however long it stands still.
+        """
+        self.mesh.on_stale(lambda: self.fail("stale"))
+        self.mesh.on_missed(lambda address, since: self.fail("missed"))
+        self.mesh.join(lambda: NodeInfo("here", NodeState.ONLINE))
+        before = self.mesh.time()
+        self.assertGreater(self.mesh.time(), before)
+        self.clock.advance(1000)
+        self.mesh.check()
+        self.assertGreaterEqual(self.mesh.time(), before + 999_999_000)
 
     def test_described_afresh(self) -> None:
         """
