@@ -188,15 +188,15 @@ class ClusterCase(ProcessCase):
         """
         Start a node and do not wait for it.
 
-        @param servers: the servers it has; if there is one, and not for HTTP, the name
-            is what to ask the endpoint API for.
+        @param servers: the servers it has; if there is one besides HTTP, the name is
+            what to ask the endpoint API for.
         @param mesh: changes of the section C{mesh}.
         """
         section: dict[str, object] = {"engine": "nats", "servers": [self.broker.url]}
         content: dict[str, object] = {"mesh": section | self.mesh | mesh}
         for server in servers:
             content[server] = {"port": 0} | ({"noDelay": True} if server in ("TCP", "WS") else {})
-        if len(servers) == 1 and "HTTP" not in servers:
+        if len(set(servers) - {"HTTP"}) == 1:
             content["node"] = {"type": name}
         ready_file = self.folder / f"{name}.ready"
         ready_file.unlink(missing_ok=True)
