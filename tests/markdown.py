@@ -228,16 +228,20 @@ class DocumentRun:
             configs.symlink_to(ROOT / "configs")
         arguments = self._arguments(command)
         ready = self._folder / f"ready-{len(self._terminals)}.json"
+        environ = self._environment(()) | self._broker
         if "broker" in arguments:
             port = str(free_port())
             self._broker = {"DIARKIS_SET_mesh__servers": f'["nats://127.0.0.1:{port}"]'}
             arguments += ["--port", port]
             sign = "Server is ready"
         else:
+            config = json.loads(
+                (self._folder / arguments[arguments.index("--config") + 1]).read_text()
+            )
+            environ = self._environment(set(SERVED) & set(config)) | self._broker
             arguments += ["--ready-file", str(ready)]
             sign = "mesh: connected"
         log = ready.with_suffix(".log")
-        environ = self._environment() | self._broker
         process = self._popen(arguments, self._folder, environ, log)
         self._terminals.append(process)
         self._wait(lambda: sign in log.read_text(), process, log)

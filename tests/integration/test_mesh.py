@@ -7,7 +7,7 @@ import time
 from diarkis_tw.constants import CloseCode
 from diarkis_tw.wire.message import Push
 from tests.integration.cluster import ClusterCase
-from tests.integration.process import Player, wait_until
+from tests.integration.process import Player
 from tests.raw_client import Close
 
 
@@ -56,8 +56,9 @@ class MeshTests(ClusterCase):
         (one,) = self.cluster("one")
         self.assertStops(one.process)
         ended = time.monotonic()
-        wait_until(lambda: "error" in self.endpoint("one"))
+        self.http.process.until(lambda: "has left" in self.http.process.output())
         self.assertLess(time.monotonic() - ended, 2)
+        self.assertIn("error", self.endpoint("one"))
 
     def two_of_tcp(self) -> None:
         """

@@ -99,16 +99,13 @@ class KeyTests(ClusterCase):
         before: list[Node] = []
         players: list[Player] = []
         for number, step in enumerate(keys):
-            http = self.launch(f"http{number}", "HTTP", **step)
-            one = self.launch(f"one{number}", "TCP", **step)
-            self.all_offered(http, one, *before[1:])
-            players.append(self.player_on(one.name, f"player{number}"))
-            others = 2 * len(players) - 1
+            node = self.launch(f"node{number}", "HTTP", "TCP", **step)
+            self.all_offered(node, node, *before)
+            players.append(self.player_on(node.name, f"player{number}"))
+            count = len(before)
             for player in players:
-                told = self.until_told(player, lambda told, n=others: len(told.others) == n)  # type: ignore[misc]
-                self.assertEqual(told.counts["strangers"], 0)
-            for player in players[:-1]:
+                self.until_told(player, lambda told, n=count: len(told.others) == n)  # type: ignore[misc]
+            for old, player in zip(before, players, strict=False):
                 player.send(player.raw.close())
-            for node in before:
-                node.process.signal(signal.SIGTERM)
-            players, before = players[-1:], [http, one]
+                old.process.signal(signal.SIGTERM)
+            players, before = players[-1:], [node]
