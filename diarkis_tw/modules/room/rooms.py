@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -29,8 +29,8 @@ from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User, UserState
 from diarkis_tw.core.users import Users
 from diarkis_tw.errors import CommandError
-from diarkis_tw.modules.room.callbacks import RoomCallbacks
 from diarkis_tw.modules.room.commands import RoomCommands
+from diarkis_tw.modules.room.hooks import RoomHooks
 from diarkis_tw.modules.room.room import VER, Room
 from diarkis_tw.schema.command import as_value
 from diarkis_tw.schema.room import (
@@ -64,15 +64,10 @@ TICK: Final = 5
 CANDIDATES: Final = 16
 """Rooms that a random join tries: some may refuse."""
 
-CallbackT = TypeVar("CallbackT", bound=Callable[..., object])
 
-
-class Rooms:
+class Rooms(RoomHooks):
     """
-    All rooms of a node, and the hooks. Go: package C{room}.
-
-    Hooks are called with the room first; those that the application registers
-    last are called last.
+    All rooms of a node. Go: package C{room}.
     """
 
     log = Logger()
@@ -95,6 +90,7 @@ class Rooms:
         @param choose: picks a room for a random join.
         @param time_of_day: Unix time, for people to read.
         """
+        super().__init__(clock)
         self.clock = clock
         self._users = users
         self._node = node
@@ -103,21 +99,12 @@ class Rooms:
         self._random_bytes = random_bytes
         self._choose = choose
         self._time_of_day = time_of_day
-        self._callbacks = RoomCallbacks(clock)
         self._rooms: dict[str, Room] = {}
         self._room_of: dict[User, Room] = {}
         self._open: dict[str, dict[Room, None]] = {}
         self._by_creator: dict[str, int] = {}
         self._empty: dict[Room, None] = {}
         self._sweeps = 0
-        self._condition: Callable[..., object] | None = None
-        self._chat_condition: Callable[..., object] | None = None
-        self._on_join: list[Callable[..., object]] = []
-        self._on_leave: list[Callable[..., object]] = []
-        self._on_owner_change: list[Callable[..., object]] = []
-        self._on_property_update: list[Callable[..., object]] = []
-        self._on_discard: list[Callable[..., object]] = []
-        self._on_tick: list[Callable[..., object]] = []
         users.on_disconnect(lambda sid, user: self.leave(user))
 
     def expose_commands(self) -> None:
@@ -351,71 +338,6 @@ class Rooms:
         self._empty.pop(room, None)
         room.add(user, message)
         self._callbacks.tell("on_join", self._on_join, room, user)
-
-    # Hooks
-
-    def set_join_condition(self, condition: Callable[..., object] | None) -> None:
-        """
-        Ask C{condition(room, user)} before somebody joins; a false answer refuses,
-        and so does a L{CommandError<diarkis_tw.errors.CommandError>}, which the
-        client gets. It may be asynchronous. Go: C{room.SetJoinCondition}.
-        """
-        self._condition = condition
-
-    def set_chat_condition(self, condition: Callable[..., object] | None) -> None:
-        """
-        Ask C{condition(room, user, text)} before a line of chat is sent; a false
-        answer refuses it. Go: C{room.SetOnChatMessage}.
-        """
-        self._chat_condition = condition
-
-    def on_join(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room, user)} after a user has come in.
-        Go: C{room.SetOnJoinCompleteByID}.
-        """
-        self._on_join.append(callback)
-        return callback
-
-    def on_leave(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room, user)} after a user has left, however it left.
-        Go: C{room.SetOnLeave}.
-        """
-        self._on_leave.append(callback)
-        return callback
-
-    def on_owner_change(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room, owner)} after a room has passed to another member.
-        Go: C{room.SetOnRoomOwnerChange}.
-        """
-        self._on_owner_change.append(callback)
-        return callback
-
-    def on_property_update(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room, changes, user)} after properties have changed; the
-        user is None if the server changed them.
-        Go: C{room.SetOnRoomPropertyUpdate}.
-        """
-        self._on_property_update.append(callback)
-        return callback
-
-    def on_discard(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room)} after a room has ended. Go: C{room.SetOnRoomDiscard}.
-        """
-        self._on_discard.append(callback)
-        return callback
-
-    def on_tick(self, callback: CallbackT) -> CallbackT:
-        """
-        Call C{callback(room)} for each room every 5 seconds, but not while it is still
-        at the last call for that room. Go: C{room.SetOnTick}.
-        """
-        self._on_tick.append(callback)
-        return callback
 
     # For rooms, commands and the server
 
