@@ -2,7 +2,7 @@
 The state of this node and what it allows::
 
     state     new users   new rooms   everything else
-    STARTING  no          no          no
+    STARTING  no          yes         no: there are no users
     ONLINE    yes         yes         yes
     TAKEN     no          yes         yes
     OFFLINE   no          no          yes, until users have left

@@ -43,12 +43,18 @@ class RoomsCase(SynchronousTestCase):
         self.server.rooms.expose_commands()
         self.server.dm.expose_commands()
         self.server.expose_debug_commands()
+        self.server.on_ready(self.ready)
         self.service = self.server.service()
         self.service.startService()
         self.reactor.pump()
         self.addCleanup(self.stop)
         self.heard: list[tuple[object, ...]] = []
         self.clients = {uid: self.connect(uid) for uid in KINDS}
+
+    def ready(self) -> None:
+        """
+        All is bound, and the server is not ONLINE yet.
+        """
 
     def stop(self) -> None:
         stopping = self.service.stopService()
@@ -350,6 +356,18 @@ class RoomTests(RoomsCase):
         self.assertEqual(
             self.took(), [(uid, "json", bytes([n])) for uid in ("udp", "json") for n in range(3)]
         )
+
+
+class LobbyTests(RoomsCase):
+    def ready(self) -> None:
+        self.lobby = self.server.rooms.create(type="lobby", allow_empty=True, ttl=60)
+
+    def test_made_before_online(self) -> None:
+        """A room that the application made before the node was ONLINE is found and joined."""
+        [found] = self.answer(self.clients["json"].room.find("lobby"))
+        self.assertEqual(found.room_id, self.lobby.id)
+        joined = self.answer(self.clients["tcp"].room.join(self.lobby.id))
+        self.assertEqual((joined.member_ids, joined.owner_id), (["tcp"], "tcp"))
 
 
 class DirectMessageTests(RoomsCase):

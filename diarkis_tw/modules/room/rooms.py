@@ -4,7 +4,8 @@ The rooms of this node.
 Rules:
 
   - The id of a room carries the address of its node: others know where it lives.
-  - New rooms need a node that is ONLINE or TAKEN; joining goes on while OFFLINE.
+  - OFFLINE refuses new rooms; joining goes on. Before the node is ONLINE there are
+    no users, but the application may make rooms for them.
   - Whoever leaves the node leaves its room; the others are told.
   - A join condition may be asynchronous. The seat is held meanwhile, for
     C{CONDITION_PATIENCE} at most; then the join is refused. A random join has that
@@ -175,8 +176,8 @@ class Rooms(RoomHooks):
         _check("max_members", max_members, MEMBERS_MIN, MEMBERS_MAX)
         _check("ttl", ttl, TTL_MIN, 2**31)
         _check("interval", interval, 0, INTERVAL_MAX)
-        if self._node.state not in (NodeState.ONLINE, NodeState.TAKEN):
-            raise _new("the server takes no new rooms: it is starting or going away")
+        if self._node.state is NodeState.OFFLINE:
+            raise _new("the server takes no new rooms: it is going away")
         creator = "" if owner is None else owner.uid
         if owner is None and not allow_empty:
             raise _new("a room that begins empty needs allow_empty, or it would be gone at once")
