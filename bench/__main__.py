@@ -1,5 +1,5 @@
 """
-The command line: C{python -m bench [echo|rooms|mesh|notification|micro] [options]}.
+The command line: C{python -m bench [echo|rooms|mesh|directory|notification|micro] [options]}.
 """
 
 import argparse
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from bench import echo, mesh, micro, notification, rooms
+from bench import directory, echo, mesh, micro, notification, rooms
 
 KINDS: Final[dict[str, ModuleType]] = {
     "echo": echo,
     "rooms": rooms,
     "mesh": mesh,
+    "directory": directory,
     "notification": notification,
     "micro": micro,
 }
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     notification.add_options(kinds.add_parser("notification", help="one to all users"))
     rooms.add_options(kinds.add_parser("rooms", help="members of rooms against a bare relay"))
     mesh.add_options(kinds.add_parser("mesh", help="several nodes and a NATS server"))
+    directory.add_options(kinds.add_parser("directory", help="two ways to find a user's node"))
     micro.add_options(kinds.add_parser("micro", help="one connection without sockets"))
     return top
 

@@ -14,8 +14,6 @@ How it is measured:
   - What one node more costs is the difference between few and many nodes.
   - Messages are asked one after another; frames have the same size and the same MAC
     both ways.
-
-Run it by C{python -m bench.directory}.
 """
 
 import argparse
@@ -377,9 +375,3 @@ def run(options: argparse.Namespace) -> None:
         cast(Any, reactor).run()
     if failures:
         raise RuntimeError(str(failures[0]))
-
-
-if __name__ == "__main__":
-    top = argparse.ArgumentParser(prog="python -m bench.directory", description=__doc__)
-    add_options(top)
-    run(top.parse_args())

@@ -51,6 +51,14 @@ class MeshBenchmarkTests(SynchronousTestCase):
             for line in found:
                 self.assertRegex(line, r"\d \(\d[\d.]*-[\d.]+\)")
 
+    def test_directory(self) -> None:
+        """
+        So does C{python -m bench directory}.
+        """
+        said = run_bench("directory", "--rounds=1", "--count=100", "--messages=20")
+        for name in ("of that, each node that hears", "directory", "subject"):
+            self.assertRegex(said, rf"(?m)^\| {name} \| -?\d.*\| -?\d.*\|$")
+
     def test_row(self) -> None:
         """
         Tables are those of Markdown.
