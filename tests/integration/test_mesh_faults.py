@@ -26,6 +26,9 @@ STANDS_STILL = 5.0
 
 RESTARTS = 20
 
+LOST = "no NATS server is reached"
+"""In the log of a node."""
+
 
 class NodeFaultTests(ClusterCase):
     """
@@ -178,24 +181,33 @@ class BrokerFaultTests(ClusterCase):
     def test_away(self) -> None:
         """
         While the broker is away nodes are not ready, and say so once in the log; when
-        it is back, all is well.
+        it is back, all is well, and who went to another node meanwhile is there alone.
         """
-        (one,) = self.cluster("one")
+        one, two = self.cluster("one", "two")
         self.measure("one", "alice")
+        bob, elsewhere = self.player_on("one", "bob"), self.endpoint("two", "bob")
         self.broker.stop()
         self.until_ready(False)
+        for node in (one, two):
+            node.process.until(lambda node=node: LOST in node.process.output())  # type: ignore[misc]
         self.assertEqual(self.ask(f"{self.api}/healthcheck")["status"], "ok")
         self.assertEqual(self.endpoint("one")["code"], 503)
-        one.process.until(lambda: "no NATS server is reached" in one.process.output())
+        bob_elsewhere = Player(elsewhere)
+        self.addCleanup(bob_elsewhere.close)
+        self.assertEqual(bob_elsewhere.request(2, 10, b"here"), b"here")
+        self.assertEqual(bob.request(2, 10, b"still here"), b"still here")
         self.broker.start()
         self.until_ready()
+        self.assertIs(bob.next(Close).code, CloseCode.REPLACED)
+        self.assertEqual(bob_elsewhere.request(2, 10, b"here"), b"here")
         one.reconnected()
         self.until_offered("one", one.port("TCP"))
         self.assertUnharmed()
-        log = one.process.output()
-        self.assertEqual(log.count("no NATS server is reached"), 1)
-        self.assertNotIn(KEY, log)
-        self.assertNotIn("Traceback", log)
+        for node in (one, two):
+            log = node.process.output()
+            self.assertEqual(log.count(LOST), 1)
+            self.assertNotIn(KEY, log)
+            self.assertNotIn("Traceback", log)
 
     def test_absent_at_start(self) -> None:
         """
