@@ -3,9 +3,10 @@ Tests of L{diarkis_tw.net.certificate}.
 """
 
 import os
+import shutil
+import tempfile
 from datetime import timedelta
 from pathlib import Path
-from unittest import SkipTest
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -21,6 +22,9 @@ from diarkis_tw.errors import ConfigError
 from diarkis_tw.net.certificate import names_of, read_certified_key
 from diarkis_tw.net.tls import ServerTls
 from diarkis_tw.testing.certificates import Authority, Issued
+
+NOBODY = 65534
+"""A user with no rights."""
 
 
 class CertificateCase(SynchronousTestCase):
@@ -144,11 +148,19 @@ class RefuseTests(CertificateCase):
         """
         A file that this process must not read.
         """
-        os.chmod(self.key, 0)
-        if os.access(self.key, os.R_OK):
-            raise SkipTest("root may read everything")
-        text = self.refused(self.certificate, self.key)
-        self.assertSays(text, f"tlsPrivateKey {self.key}", "no permission", "Give its user")
+        # Root may read everything, and its folders are not for others.
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        folder.chmod(0o755)
+        certificate = shutil.copy(self.certificate, folder / "certificate.pem")
+        key = shutil.copy(self.key, folder / "key.pem")
+        certificate.chmod(0o644)
+        key.chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+        text = self.refused(str(certificate), str(key))
+        self.assertSays(text, f"tlsPrivateKey {key}", "no permission", "Give its user")
 
     def test_folder(self) -> None:
         """
