@@ -9,8 +9,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import msgspec
+from twisted.internet.task import Clock
 
 from diarkis_tw.config.document import document
 from diarkis_tw.config.environment import SET_PREFIX, VARIABLES, read_environment
@@ -95,6 +97,7 @@ def check(path: str | None, server_type: str | None, environ: Mapping[str, str])
         else:
             settings = default_settings(environ)
         lines = _summary(settings, origin)
+        _check_mesh(settings, origin)
         _import_application(settings, origin)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -117,6 +120,16 @@ def _import_application(settings: Settings, origin: str) -> None:
             find_application(settings.app.module, settings.app.dir)
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
+
+
+def _check_mesh(settings: Settings, origin: str) -> None:
+    # Likewise.
+    from diarkis_tw.server.mesh_setup import make_mesh
+
+    try:
+        make_mesh(Clock(), settings.mesh)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
 
 
 def _summary(settings: Settings, origin: str) -> list[str]:
@@ -142,6 +155,10 @@ def _summary(settings: Settings, origin: str) -> list[str]:
     if settings.http is not None:
         guard = "the client key" if settings.client_key is not None else "nothing"
         lines.append(f"the endpoint API asks for: {guard}")
+    if settings.mesh.engine != "local":
+        hosts = ", ".join(urlsplit(server).hostname or "" for server in settings.mesh.servers)
+        key = "with this key" if settings.mesh.key else "without a key"
+        lines.append(f'other nodes: those of "{settings.mesh.app}" {key}, over NATS at {hosts}')
     lines.append(f"application: {settings.app.module or 'none here, see --app'}")
     return lines
 

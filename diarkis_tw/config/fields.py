@@ -452,7 +452,8 @@ MeshServers = Annotated[
     Meta(
         description="NATS servers, each `nats://host:port`, or `tls://` for TLS; one that is there "
         "suffices.",
-        extra={"form": "nats"},
+        # A URL may have the password of a NATS user in it.
+        extra={"form": "nats", "secret": True},
     ),
 ]
 MeshApp = Annotated[

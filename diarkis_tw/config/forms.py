@@ -9,6 +9,11 @@ from typing import Final
 
 from diarkis_tw.config.hosts import is_bindable
 
+_USER: Final = r"""[!"\x24-.0->@-~]+@"""
+_HOST: Final = r"([A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])"
+_PORT: Final = (
+    ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
 _ORIGIN: Final = r"https?://[A-Za-z0-9.\-\[\]:]+"
 
 
@@ -48,7 +53,9 @@ FORMS: Final[Mapping[str, Form]] = {
         "[A-Za-z][A-Za-z0-9_-]{0,31}",
     ),
     "mesh name": Form("a word of at most 64 letters, digits, _ or -", "[A-Za-z0-9_-]{1,64}"),
-    "nats": Form("a URL such as nats://127.0.0.1:4222", "(nats|tls)://[!-~]+"),
+    "nats": Form(
+        "a URL such as nats://127.0.0.1:4222", f"(nats|tls)://({_USER})?{_HOST}({_PORT})?/?"
+    ),
     "origin": Form("an origin such as https://game.example (no path)", _ORIGIN),
     "origin or *": Form("an origin such as https://game.example (no path), or *", _ORIGIN + r"|\*"),
     "token": Form("visible ASCII characters without spaces", "[!-~]+"),

@@ -59,6 +59,23 @@ class CheckTests(ConfigCase):
             ],
         )
 
+    def test_mesh(self) -> None:
+        """
+        Of a node of many it is said which ones it looks for, where, and with which files.
+        """
+        mesh = {"engine": "nats", "servers": ["nats://u:hunter2@127.0.0.1:4222"], "app": "a"}
+        status, out, _ = self.check({"TCP": {}, "mesh": mesh})
+        self.assertEqual(status, 0)
+        self.assertIn('\nother nodes: those of "a" without a key, over NATS at 127.0.0.1\n', out)
+        servers = ["tls://n1.example", "tls://n2.example"]
+        mesh |= {"servers": servers, "key": "hunter2" * 3}
+        _, out, _ = self.check({"TCP": {}, "mesh": mesh})
+        self.assertIn('those of "a" with this key, over NATS at n1.example, n2.example\n', out)
+        self.assertNotIn("hunter2", out)
+        status, out, error = self.check({"TCP": {}, "mesh": mesh | {"credentials": "no.creds"}})
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn(f"node.json: mesh.credentials {self.folder / 'no.creds'}: cannot be", error)
+
     def test_tls(self) -> None:
         """
         The files of TLS are looked at, as at start.

@@ -180,7 +180,22 @@ BAD: dict[str, dict[str, tuple[object, ...]]] = {
     },
     "mesh": {
         "engine": ("", "NATS", "redis", 1, None),
-        "servers": ("nats://a:1", [1], [""], ["a:4222"], ["http://a"]),
+        "servers": (
+            "nats://a:1",
+            [1],
+            [""],
+            ["a:4222"],
+            ["http://a"],
+            ["nats://"],
+            ["nats://:4222"],
+            ["nats://a:0"],
+            ["nats://a:99999"],
+            ["nats://a:42x2"],
+            ["nats://[::1:4222"],
+            ["nats://a:1,nats://b:1"],
+            ["nats://a:1/path"],
+            ["nats://user:pass/word@a:1"],
+        ),
         "app": (*NO_TEXT, "", "a.b", "a" * 65, "a\n"),
         "key": NO_TEXT,
         "otherKey": NO_TEXT,
@@ -308,6 +323,18 @@ class EveryKeyTests(ConfigCase):
         )
         servers = decode("mesh", servers=["nats://a:4222", "tls://b"])
         self.assertEqual(value_of(servers, "servers"), ("nats://a:4222", "tls://b"))
+
+    def test_nats_servers(self) -> None:
+        """
+        A NATS server may have a user or a token, a name or an address, a port or none.
+        """
+        for server in (
+            "tls://b:4222/",
+            "nats://[::1]:65535",
+            "nats://user:pass@word@10.0.0.1:4222",
+            "tls://token@nats.example",
+        ):
+            self.assertEqual(value_of(decode("mesh", servers=[server]), "servers"), (server,))
 
     def test_descriptions(self) -> None:
         """
@@ -467,9 +494,9 @@ class DecodeTests(ConfigCase):
         """
         The bad value of a secret key is not in the error.
         """
-        for name, key in (("mesh", "key"), ("CONNECTOR", "token")):
+        for name, key in (("mesh", "key"), ("mesh", "servers"), ("CONNECTOR", "token")):
             text = self.refused(
-                lambda name=name, key=key: decode(name, **{key: ["hunter2"]}), "not shown"
+                lambda name=name, key=key: decode(name, **{key: ["x://a:hunter2@b"]}), "not shown"
             )
             self.assertNotIn("hunter2", text)
 
