@@ -5,7 +5,8 @@ Rules:
 
   - The receiver is looked for on this node first, then on the one to which it has
     come last as far as is known, then on all others at once
-    (L{diarkis_tw.core.elsewhere}). The message goes to one node only.
+    (L{diarkis_tw.core.elsewhere}). The message goes to one node only: if that does
+    not answer it may have been delivered, and is not sent again.
   - It has to be here: connected, or away within its grace. If it is not, the
     sender learns so.
   - The node of the sender may rewrite a message, the one of the receiver may
@@ -25,7 +26,7 @@ from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
-from diarkis_tw.errors import CommandError, MeshError
+from diarkis_tw.errors import CommandError, MeshError, NotSentError
 from diarkis_tw.mesh.interface import Mesh
 from diarkis_tw.modules.builtin import handle_builtin
 from diarkis_tw.schema import dm as schema
@@ -196,9 +197,12 @@ class DirectMessages:
     async def _deliver_there(self, address: str, message: DeliverDirect) -> Delivered:
         try:
             return await self._mesh.request(address, message, Delivered)
-        except MeshError:
+        except NotSentError:
             self.unanswered += 1
             return _NOT_FOUND
+        except MeshError as error:
+            self.unanswered += 1
+            raise _refused(f"user {message.to} is out of reach: {error}") from None
 
     async def _deliver_here(self, message: DeliverDirect) -> Delivered:
         user = self._users.find_uid(message.to)

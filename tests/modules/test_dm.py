@@ -10,6 +10,7 @@ from diarkis_tw.constants import ErrorCode, Status
 from diarkis_tw.core.elsewhere import SEARCH_TIMEOUT, SEARCHES_MAX
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT
 from diarkis_tw.modules import dm as module
 from diarkis_tw.modules.dm import DirectMessages
 from diarkis_tw.schema import dm as schema
@@ -339,6 +340,22 @@ class OtherNodesTests(SynchronousTestCase):
         self.assertNoResult(again := self.send("carol"))
         self.broker.advance(SEARCH_TIMEOUT + 0.1)
         self.failureResultOf(again, CommandError)
+
+    def test_late_answer(self) -> None:
+        """
+        A node that takes too long may have handed the message over all the same: the
+        sender is refused when the time is over, and it is not sent again.
+        """
+        decided: Deferred[bool] = Deferred()
+        self.nodes[1][1].set_on_receive_message(lambda user, sender, message: decided)
+        client = self.connect(1, "carol")
+        sent = self.send("carol")
+        self.broker.advance(REQUEST_TIMEOUT + 0.1)
+        failure = self.failureResultOf(sent, CommandError)
+        self.assertIn("no answer", str(failure.value))
+        decided.callback(True)
+        self.broker.advance(2 * REQUEST_TIMEOUT)
+        self.assertEqual(len(client.pushes()), 1)
 
     def test_sender_leaves(self) -> None:
         """
