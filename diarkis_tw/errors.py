@@ -182,3 +182,9 @@ class MeshError(DiarkisError):
     """
     Another node could not be reached, did not answer in time or refused.
     """
+
+
+class NotSentError(MeshError):
+    """
+    Another node could not be reached, so that it has not heard of the message.
+    """

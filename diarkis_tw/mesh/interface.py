@@ -163,6 +163,7 @@ class Mesh(Protocol):
         @param reply: the class that the answer must have.
         @raise MeshError: (the Deferred fails) unknown node, no handler, an
             answer of another class, a failing handler, or no answer in time.
+        @raise NotSentError: one of these which means that nobody got the message.
         """
 
     def broadcast(self, message: msgspec.Struct) -> None:

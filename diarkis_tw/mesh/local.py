@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from diarkis_tw.errors import MeshError
+from diarkis_tw.errors import MeshError, NotSentError
 from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Message, NodeInfo, Reply
 from diarkis_tw.mesh.time import MeshTime
 from diarkis_tw.units import Seconds
@@ -130,7 +130,7 @@ class LocalMesh:
 
         def call() -> object:
             if node_address != self._address:
-                raise MeshError(f"no node {node_address}")
+                raise NotSentError(f"no node {node_address}")
             if handler is None:
                 raise MeshError(f"{node_address} does not handle {type(message).__name__}")
             return handler(message)

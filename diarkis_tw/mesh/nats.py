@@ -34,7 +34,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from diarkis_tw.errors import MeshError
+from diarkis_tw.errors import MeshError, NotSentError
 from diarkis_tw.mesh.calls import Calls
 from diarkis_tw.mesh.envelope import CALLS_MAX, MESH_VERSION, Envelope, Kind, Sealing
 from diarkis_tw.mesh.interface import (
@@ -229,16 +229,16 @@ class NatsMesh:
         name = type(message).__name__
         peer = self._peers.find(node_address)
         if peer is None:
-            return fail(MeshError(f"no node {node_address}"))
+            return fail(NotSentError(f"no node {node_address}"))
         if not self._link.is_up:
-            return fail(MeshError(f"{name}: no NATS server is reached"))
+            return fail(NotSentError(f"{name}: no NATS server is reached"))
         try:
             number = self._calls.number(name)
             sent = self._post(peer.address, peer.incarnation, Kind.REQUEST, number, message)
         except MeshError as error:
             return fail(error)
         if not sent:
-            return fail(MeshError(f"{name}: too much waits to be sent"))
+            return fail(NotSentError(f"{name}: too much waits to be sent"))
         return self._calls.wait(number, name, node_address, reply, timeout)
 
     def broadcast(self, message: msgspec.Struct) -> None:

@@ -37,6 +37,7 @@ from twisted.logger import Logger
 
 from diarkis_tw.mesh.credentials import Credentials
 from diarkis_tw.mesh.envelope import FRAME_MAX
+from diarkis_tw.mesh.nats_client import DaemonThreads, StrictClient
 from diarkis_tw.units import Seconds
 
 QUEUE_FRAMES: Final = 16_384
@@ -249,6 +250,7 @@ class NatsLink:
 
     def _run(self, loop: asyncio.AbstractEventLoop, subjects: tuple[str, ...]) -> None:
         asyncio.set_event_loop(loop)
+        loop.set_default_executor(DaemonThreads())
         try:
             loop.run_until_complete(self._stay_connected(subjects))
         finally:
@@ -291,7 +293,7 @@ class NatsLink:
 
         @return: why it has ended.
         """
-        client = Client()
+        client = StrictClient(self._broker.tls is not None or server.startswith("tls:"))
         errors: list[Exception] = []
         ended = asyncio.Event()
 

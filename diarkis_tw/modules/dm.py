@@ -5,7 +5,8 @@ Rules:
 
   - The receiver is looked for on this node first, then on the one to which it has
     come last as far as is known, then on all others at once
-    (L{diarkis_tw.core.elsewhere}). The message goes to one node only.
+    (L{diarkis_tw.core.elsewhere}). The message goes to one node only: if that does
+    not answer it may have been delivered, and is not sent again.
   - It has to be here: connected, or away within its grace. If it is not, the
     sender learns so.
   - The node of the sender may rewrite a message, the one of the receiver may
@@ -27,7 +28,7 @@ from diarkis_tw.core.encoded import Body, Encoded
 from diarkis_tw.core.registry import CommandRegistry
 from diarkis_tw.core.user import User
 from diarkis_tw.core.users import Users
-from diarkis_tw.errors import CommandError, LocalProtocolError, MeshError
+from diarkis_tw.errors import CommandError, LocalProtocolError, MeshError, NotSentError
 from diarkis_tw.mesh.interface import Mesh
 from diarkis_tw.modules.builtin import handle_builtin
 from diarkis_tw.schema import dm as schema
@@ -203,10 +204,9 @@ class DirectMessages:
         elsewhere = self._users.elsewhere
         address = elsewhere.directory.find(message.to)
         if address is not None:
-            if any(node.address == address for node in self._mesh.nodes()):
-                delivered = await self._deliver_there(address, message)
-                if delivered.found:
-                    return delivered
+            delivered = await self._deliver_there(address, message)
+            if delivered.found:
+                return delivered
             elsewhere.directory.forget(message.to)
         try:
             address = await elsewhere.search(message.to)
@@ -219,10 +219,13 @@ class DirectMessages:
     async def _deliver_there(self, address: str, message: DeliverDirect) -> Delivered:
         try:
             return await self._mesh.request(address, message, Delivered)
-        except MeshError:
+        except NotSentError:
+            self.unanswered += 1
+            return _NOT_FOUND
+        except MeshError as error:
             # It may have arrived all the same: to ask again could deliver it twice.
             self.unanswered += 1
-            raise _refused(f"the node of user {message.to} did not answer") from None
+            raise _refused(f"user {message.to} is out of reach: {error}") from None
 
     async def _deliver_here(self, message: DeliverDirect) -> Delivered:
         user = self._users.find_uid(message.to)

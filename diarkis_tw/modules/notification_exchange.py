@@ -14,6 +14,8 @@ Rules:
     what is left.
   - A node that does not answer is asked again, C{TRIES} times in all. After that
     it is its turn: should it still be there, it will be heard coming back.
+  - While there is no broker nobody is asked, and what was under way is no try: when
+    the broker is back nobody need have come back with it.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from diarkis_tw.core.background import background
 from diarkis_tw.errors import MeshError
@@ -43,6 +46,9 @@ TIMEOUT: Final[Seconds] = 2.0
 """How long an answer is waited for: others wait behind it."""
 
 TRIES: Final = 3
+
+PAUSE: Final[Seconds] = 0.5
+"""Period of looking whether the broker is back."""
 
 NODES_MOST: Final = 4096
 """Nodes that wait to be asked."""
@@ -87,6 +93,7 @@ class NotificationExchange:
 
     def __init__(
         self,
+        clock: IReactorTime,
         mesh: Mesh,
         memory: NotificationMemory,
         take: Callable[[LivingNotifications], bool],
@@ -94,6 +101,7 @@ class NotificationExchange:
         """
         @param take: called with each answer; tells whether anything in it was new.
         """
+        self._clock = clock
         self._mesh = mesh
         self._memory = memory
         self._take = take
@@ -101,6 +109,7 @@ class NotificationExchange:
         # By address: whether it shall ask in return, and how many tries there are.
         self._waiting: dict[str, tuple[bool, int]] = {}
         self._asking: Deferred[object] | None = None
+        self._later: IDelayedCall | None = None
         mesh.handle(AskNotifications, self._answer)
         mesh.on_join(lambda address: self._ask(address, in_return=True))
         mesh.on_missed(lambda address, since: self._ask(address, in_return=False))
@@ -120,31 +129,46 @@ class NotificationExchange:
         self._waiting.clear()
         if self._asking is not None:
             self._asking.cancel()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     def _ask(self, address: str, *, in_return: bool) -> None:
-        waits = self._waiting.get(address)
-        if waits is None and len(self._waiting) >= NODES_MOST:
-            return
-        self._waiting[address] = (in_return or (waits is not None and waits[0]), TRIES)
+        self._wait(address, in_return, TRIES)
         self._next()
 
+    def _wait(self, address: str, in_return: bool, tries: int) -> None:
+        wanted, others = self._waiting.get(address, (False, 0))
+        if others or len(self._waiting) < NODES_MOST:
+            self._waiting[address] = (in_return or wanted, max(tries, others))
+
     def _next(self) -> None:
-        if self._running and self._asking is None and self._waiting:
+        if not self._running or self._asking is not None or not self._waiting:
+            return
+        if self._mesh.is_ready:
             self._asking = background("learning notifications of other nodes", self._ask_all())
             self._asking.addCallback(self._asked_all)
+        elif self._later is None:
+            self._later = self._clock.callLater(PAUSE, self._look)
+
+    def _look(self) -> None:
+        self._later = None
+        self._next()
 
     def _asked_all(self, result: object) -> None:
         self._asking = None
+        self._next()
 
     async def _ask_all(self) -> None:
-        while self._waiting:
+        while self._waiting and self._mesh.is_ready:
             address = next(iter(self._waiting))
             in_return, tries = self._waiting.pop(address)
             try:
                 await self._learn(address, in_return)
             except MeshError:
-                if tries > 1:
-                    self._waiting.setdefault(address, (in_return, tries - 1))
+                left = tries - 1 if self._mesh.is_ready else tries
+                if left:
+                    self._wait(address, in_return, left)
 
     async def _learn(self, address: str, in_return: bool) -> None:
         for _ in range(PAGES_MOST):

@@ -3,7 +3,7 @@ The notifications that a node remembers.
 
 Rules:
 
-  - An id is remembered for its ttl, at least C{ID_LIFE}; C{REMEMBERED_MOST} are.
+  - An id is remembered for its ttl and C{ID_LIFE}; C{REMEMBERED_MOST} are.
     Meanwhile a notification of the same id is nothing new, wherever it comes
     from.
   - Deleting one ends its life, not the memory of its id. An id that is not known
@@ -29,7 +29,8 @@ REMEMBERED_MOST: Final = 4096
 deletions."""
 
 ID_LIFE: Final[Seconds] = 60.0
-"""How long an id is remembered at least: two nodes may load one row that much apart."""
+"""How long an id is remembered after the end: two nodes may load one row that much
+apart, and where it came late it lives as much longer."""
 
 DELETED_LIFE: Final[Seconds] = 3600.0
 """How long the deletion of an unknown id is remembered: a node that was cut off for as
@@ -127,7 +128,7 @@ class NotificationMemory:
             _mark(notification.id),
             now,
             now + ttl,
-            now + max(ttl, ID_LIFE),
+            now + ttl + ID_LIFE,
             everywhere,
         )
         return True

@@ -104,7 +104,7 @@ class Notifier:
         self._users.on_disconnect(self._left)
         self._mesh.handle(Notification, self._made_elsewhere)
         self._mesh.handle(NotificationDeleted, self._deleted_elsewhere)
-        self._exchange = NotificationExchange(self._mesh, self._memory, self._learn)
+        self._exchange = NotificationExchange(self._clock, self._mesh, self._memory, self._learn)
 
     def set_handler(self, name: str, handler: NotificationHandler) -> None:
         """

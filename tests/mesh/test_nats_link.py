@@ -3,7 +3,11 @@ Tests of L{diarkis_tw.mesh.nats_link}, against a real NATS server.
 """
 
 import asyncio
+import json
 import signal
+import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +17,7 @@ from typing import Any
 import nats
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -31,6 +36,18 @@ from diarkis_tw.mesh.nats_link import (
 )
 from tests.mesh.nats_account import Account
 from tests.mesh.nats_server import NatsServer, free_port
+
+NAME_SERVER_IS_SILENT = """
+import socket, time
+socket.getaddrinfo = lambda *args, **options: time.sleep(60)
+from twisted.internet import reactor
+from diarkis_tw.mesh.nats_link import Broker, NatsLink
+link = NatsLink(reactor, Broker(("nats://broker.example:4222",)))
+reactor.callWhenRunning(link.start, ("a",), print, print)
+reactor.callLater(0.5, lambda: link.stop().addTimeout(1, reactor).addBoth(lambda _: reactor.stop()))
+reactor.run()
+print("ended", end="", flush=True)
+"""
 
 
 class QueueTests(SynchronousTestCase):
@@ -303,3 +320,80 @@ class NatsLinkTests(TestCase):
         self.assertNoResult(stopped)
         await stopped
         self.assertLess(time.monotonic() - begun, STOP_TIMEOUT + 0.5)
+
+    async def test_end_of_the_process(self) -> None:
+        """
+        A name server that is silent does not keep the process from ending.
+        """
+        ended = await deferToThread(
+            lambda: subprocess.run(
+                [sys.executable, "-c", NAME_SERVER_IS_SILENT], timeout=15, capture_output=True
+            )
+        )
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, b"ended", b""))
+
+
+class PickyTests(TestCase):
+    """
+    Servers that a link has nothing to do with.
+    """
+
+    timeout = 30
+
+    def serve(self, **info: object) -> str:
+        """
+        Something that says it is a NATS server.
+
+        @return: where it is.
+        """
+        self.heard = b""
+        case = self
+
+        class Server(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+
+            def dataReceived(self, data: bytes) -> None:
+                case.heard += data
+
+        factory = Factory.forProtocol(Server)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        return f"127.0.0.1:{port.getHost().port}"
+
+    async def refusal(self, broker: Broker) -> str:
+        """
+        Why a link does not connect.
+        """
+        link = NatsLink(reactor, broker)  # type: ignore[arg-type]
+        gone: Deferred[str] = Deferred()
+        link._gone = lambda reason: gone.called or gone.callback(reason)  # type: ignore[method-assign, assignment, func-returns-value]
+        link.start(("a",), lambda frame: None, lambda up: None)
+        reason = await gone
+        await link.stop()
+        assert link._thread is not None
+        await deferToThread(link._thread.join)
+        return reason
+
+    async def test_no_tls(self) -> None:
+        """
+        A server without TLS is not told the password if the URL has C{tls://}, or there
+        is an authority of one's own.
+        """
+        host = self.serve(auth_required=True)
+        authority = ssl.create_default_context()
+        for broker in (
+            Broker((f"tls://game:secret@{host}",)),
+            Broker((f"nats://game:secret@{host}",), tls=authority),
+        ):
+            self.assertIn("does not require TLS", await self.refusal(broker))
+        self.assertNotIn(b"secret", self.heard)
+
+    async def test_small_payload(self) -> None:
+        """
+        A server whose C{max_payload} is below the largest frame would end the connection
+        at the first one.
+        """
+        host = self.serve(max_payload=FRAME_MAX - 1)
+        self.assertIn("max_payload", await self.refusal(Broker((f"nats://{host}",))))

@@ -367,6 +367,39 @@ class HealTests(ExchangeCase):
         self.broker.advance(2)
         self.assertEqual((self.a.got(), self.b.got()), (["n1", "n2"], ["n2", "n1"]))
 
+    def test_broker_restarts_meanwhile(self) -> None:
+        """
+        Nor what a node was just being told when the broker went away.
+        """
+        self.a.notify("n1")
+        self.broker.join(self.late.node)
+        self.broker.advance(1.5)
+        for site in (self.a, self.b):
+            site.cut()
+        self.late.start()
+        self.broker.set_up(False)
+        for site in (self.a, self.b):
+            site.cut(heal=True)
+        self.broker.advance(10)
+        self.broker.set_up(True)
+        self.broker.advance(2)
+        self.assertEqual(self.late.got(), ["n1"])
+
+    def test_came_late(self) -> None:
+        """
+        Where one came late it lives a little longer, and is nothing new for a node on
+        which it has ended.
+        """
+        self.b.node.frozen = True
+        self.a.notify("n1", ttl=60)
+        self.broker.advance(2)
+        self.b.node.frozen = False
+        self.broker.advance(58.5)
+        self.a.notifier._memory.forget()
+        self.a.notifier._exchange._ask(self.b.node.address, in_return=False)  # type: ignore[union-attr]
+        self.broker.advance(1)
+        self.assertEqual((self.a.got(), self.b.got()), (["n1"], ["n1"]))
+
     def test_deleted_unknown(self) -> None:
         """
         An id that is deleted where nobody knows it stays deleted: who has it was away.

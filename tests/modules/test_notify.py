@@ -318,12 +318,12 @@ class SameIdTests(NotifyTestCase):
 
     def test_short_life(self) -> None:
         """
-        An id is remembered for a minute, however short the ttl is.
+        An id is remembered for a minute after the end, however short the ttl is.
         """
         client = self.core.connect()[1]
         self.core.pass_time(FORGETTING / 2, client)
         self.notify(ttl=1)
-        self.core.pass_time(ID_LIFE - 0.25, client)
+        self.core.pass_time(1 + ID_LIFE - 0.25, client)
         self.assertFalse(self.notify(ttl=1))
         self.core.pass_time(0.25, client)
         self.assertTrue(self.notify(ttl=1))
@@ -331,10 +331,10 @@ class SameIdTests(NotifyTestCase):
 
     def test_long_life(self) -> None:
         """
-        An id is remembered as long as the notification lives.
+        An id is remembered as long as the notification lives, and a minute more.
         """
         self.notify(ttl=3600)
-        self.core.clock.advance(3599)
+        self.core.clock.advance(3599 + ID_LIFE)
         self.assertFalse(self.notify())
         self.core.clock.advance(1)
         self.assertTrue(self.notify())
