@@ -66,7 +66,7 @@ class Calls:
         def ended(result: object) -> object:
             del self._waiting[number]
             if isinstance(result, Failure) and result.check(TimeoutError):
-                raise MeshError(f"{name}: no answer from {address} in {timeout:g} s")
+                raise MeshError(f"{name}: no answer from {address} in {round(timeout, 2):g} s")
             return result
 
         return cast("Deferred[Reply]", answer.addTimeout(timeout, self._clock).addBoth(ended))

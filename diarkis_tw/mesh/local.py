@@ -113,7 +113,7 @@ class LocalMesh:
             if isinstance(failure.value, MeshError):
                 raise failure.value
             if failure.check(TimeoutError):
-                raise MeshError(f"{name}: no answer from {node_address} in {timeout:g} s")
+                raise MeshError(f"{name}: no answer from {node_address} in {round(timeout, 2):g} s")
             self._log_failure(failure, message)
             raise MeshError(f"{name}: {node_address} failed to handle it")
 

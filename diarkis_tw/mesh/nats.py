@@ -48,7 +48,8 @@ from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.mesh.missed import Missed
 from diarkis_tw.mesh.nats_link import STOP_TIMEOUT, Link
 from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
-from diarkis_tw.mesh.system import GIVEN_UP, SYSTEM, Beat, GivenUp, Hello, Leave
+from diarkis_tw.mesh.strangers import Strangers
+from diarkis_tw.mesh.system import GIVEN_UP, SYSTEM, Beat, GivenUp, Hello, Leave, described
 from diarkis_tw.mesh.time import MeshTime
 from diarkis_tw.units import Seconds
 
@@ -98,6 +99,7 @@ class NatsMesh:
         self._random_bytes = random_bytes
         self._address = random_bytes(8).hex()
         self._sealing = Sealing(app, secrets, random_bytes)
+        self._strangers = Strangers(app)
         self._all = f"diarkis.{MESH_VERSION}.{app}.all"
         self._to = f"diarkis.{MESH_VERSION}.{app}.to."
         self._peers = Peers()
@@ -166,6 +168,7 @@ class NatsMesh:
         self._on_join.append(callback)
 
     def join(self, describe: Callable[[], NodeInfo]) -> None:
+        self.log.info("mesh: this is node {address}", address=self._address)
         self._describe = describe
         self._swept = self._clock.seconds()
         self._link.start((self._all, self._to + self._address), self._received, self._changed)
@@ -419,12 +422,8 @@ class NatsMesh:
             self.malformed += 1
             return
         if peer.info is None:
-            self.log.info(
-                "mesh: node {address} is there: {roles}, version {version}",
-                address=peer.address,
-                roles=" ".join(info.roles) or "no servers",
-                version=info.version or "unknown",
-            )
+            what = described(info)
+            self.log.info("mesh: node {address} is there: {what}", address=peer.address, what=what)
         peer.info = info
 
     def _gone(self, peer: Peer, how: str) -> None:
@@ -455,6 +454,7 @@ class NatsMesh:
 
     def _sweep(self) -> None:
         now = self._clock.seconds()
+        self._strangers.look(self.strangers, now)
         stood_still, self._swept = self._stood_still(), now
         if stood_still:
             self._hold = now + GONE_AFTER

@@ -50,3 +50,12 @@ SYSTEM: Final = {f"mesh.{kind.__name__}": kind for kind in (Beat, Hello, Leave, 
 """Topics of the mesh itself; no class of a handler can have such a name."""
 
 GIVEN_UP: Final = f"mesh.{GivenUp.__name__}"
+
+
+def described(info: NodeInfo) -> str:
+    """
+    What a node is, for the log.
+    """
+    what = " ".join(info.roles) or "no servers"
+    places = ", ".join(f"{each.host}:{each.port}" for each in info.endpoints.values())
+    return f"{what}{' at ' if places else ''}{places}, version {info.version or 'unknown'}"

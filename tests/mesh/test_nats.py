@@ -13,7 +13,7 @@ from diarkis_tw.constants import NodeState
 from diarkis_tw.errors import MeshError
 from diarkis_tw.mesh.calls import CALLS_LIMIT
 from diarkis_tw.mesh.envelope import FRAME_MAX, MESH_VERSION, Envelope, Kind, Sealing
-from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh, NodeInfo
+from diarkis_tw.mesh.interface import REQUEST_TIMEOUT, Mesh, NodeInfo, PublicEndpoint
 from diarkis_tw.mesh.nats_link import STOP_TIMEOUT
 from diarkis_tw.mesh.system import Beat
 from tests.mesh.fake_broker import FakeBroker, FakeNode
@@ -75,6 +75,19 @@ class NatsMeshTestCase(SynchronousTestCase):
 
     def failed(self, asked: Deferred[Answer]) -> str:
         return str(self.failureResultOf(asked, MeshError).value)
+
+    def logged(self) -> list[str]:
+        """
+        The lines of the log from now on.
+        """
+        lines: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        return lines
 
     def all_see_all(self, *nodes: FakeNode) -> None:
         addresses = {node.address for node in nodes}
@@ -371,6 +384,26 @@ class MembershipTests(NatsMeshTestCase):
         self.assertEqual((other.seen(), stranger.seen()), (set(), set()))
         self.assertGreater(self.a.mesh.strangers, 0)
 
+    def test_another_key_is_said(self) -> None:
+        """
+        The log of a node with another key says so, and that of those whom it looks for,
+        once a minute however much comes, and nothing when nothing does.
+        """
+        logged = self.logged()
+        self.broker.join(stranger := self.broker.node(secrets=("guess",)))
+        self.broker.advance(10)
+        said = [line for line in logged if "others than nodes with this mesh.key" in line]
+        self.assertEqual(len(said), 4)
+        self.assertIn('all others of mesh.app "game" one key', said[0])
+        stranger.killed = True
+        for node in (self.a, self.b, self.c):
+            node.mesh.leave()
+        self.broker.advance(1)
+        logged.clear()
+        self.broker.join(*(self.broker.node() for _ in range(2)))
+        self.broker.advance(120)
+        self.assertEqual([line for line in logged if "mesh.key" in line], [])
+
     def test_versions_do_not_mix(self) -> None:
         """
         The version of what nodes say to each other is in the subjects, and a frame of
@@ -402,18 +435,14 @@ class MembershipTests(NatsMeshTestCase):
         """
         The log says of a node that joins what it is.
         """
-        logged: list[str] = []
-
-        def observe(event: LogEvent) -> None:
-            logged.append(formatEvent(event))
-
-        globalLogPublisher.addObserver(cast(ILogObserver, observe))
-        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        logged = self.logged()
         late = self.broker.node()
-        late.about = {"roles": ("HTTP", "UDP"), "version": "1.2"}
+        endpoints = {"UDP": PublicEndpoint("10.0.0.1", 7100, "UDP")}
+        late.about = {"roles": ("HTTP", "UDP"), "version": "1.2", "endpoints": endpoints}
         self.broker.join(late)
-        wanted = f"mesh: node {late.address} is there: HTTP UDP, version 1.2"
+        wanted = f"mesh: node {late.address} is there: HTTP UDP at 10.0.0.1:7100, version 1.2"
         self.assertEqual(logged.count(wanted), 3)
+        self.assertEqual(logged.count(f"mesh: this is node {late.address}"), 1)
         self.assertIn(late.info(), list(self.a.mesh.nodes()))
 
 
@@ -489,9 +518,9 @@ class MessageTests(NatsMeshTestCase):
         """
         work: Deferred[Answer] = Deferred()
         self.b.mesh.handle(Other, lambda other: work)
-        asked = self.a.mesh.request(self.b.address, Other(), Answer, 1)
-        self.broker.advance(1.1)
-        self.assertIn("no answer from", self.failed(asked))
+        asked = self.a.mesh.request(self.b.address, Other(), Answer, 0.899994)
+        self.broker.advance(1)
+        self.assertEqual(self.failed(asked), f"Other: no answer from {self.b.address} in 0.9 s")
         work.callback(Answer("late"))
         self.broker.settle()
         self.assertEqual(self.a.mesh.unhandled, 1)

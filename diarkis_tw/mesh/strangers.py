@@ -1,0 +1,43 @@
+"""
+Saying that strangers are heard: a node with another key is silent otherwise, to itself
+and to those whom it looks for.
+"""
+
+from typing import Final
+
+from twisted.logger import Logger
+
+from diarkis_tw.units import Seconds
+
+PERIOD: Final[Seconds] = 60.0
+"""One line of the log each: strangers may send as much as they like."""
+
+
+class Strangers:
+    """
+    What was said of them.
+    """
+
+    log = Logger()
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+        self._told = 0
+        self._next = float("-inf")
+
+    def look(self, count: int, now: Seconds) -> None:
+        """
+        Say that there are new ones, if it is time to.
+
+        @param count: their messages, so far.
+        @param now: a monotonic time.
+        """
+        if count == self._told or now < self._next:
+            return
+        self.log.warn(
+            "mesh: {count} messages from others than nodes with this mesh.key were dropped. If a "
+            'node is missing, give it and all others of mesh.app "{app}" one key and one version.',
+            count=count - self._told,
+            app=self._app,
+        )
+        self._told, self._next = count, now + PERIOD
