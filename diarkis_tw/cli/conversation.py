@@ -30,6 +30,7 @@ from diarkis_tw.client import (
     ResponseError,
     Status,
 )
+from diarkis_tw.constants import ErrorCode
 from diarkis_tw.units import Seconds
 
 HELP: Final = f"""\
@@ -215,6 +216,13 @@ class Conversation:
         except Disconnected:
             return False
         except ResponseError as error:
+            if error.code == ErrorCode.UNKNOWN_COMMAND:  # of ours: the person's give a line
+                module = "rooms" if words[0] == "room" else "dm"
+                self._note(
+                    "refused: the application does not let clients do that; in its setup, "
+                    f"server.{module}.expose_commands() would"
+                )
+                return False
             self._note(f"refused: {printable(error.message)} (code {error.code})")
             return False
         except DiarkisError as error:

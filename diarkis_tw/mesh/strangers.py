@@ -35,9 +35,10 @@ class Strangers:
         if count == self._told or now < self._next:
             return
         self.log.warn(
-            "mesh: {count} messages from others than nodes with this mesh.key were dropped. If a "
-            'node is missing, give it and all others of mesh.app "{app}" one key and one version.',
-            count=count - self._told,
+            "mesh: somebody with another mesh.key, or none, sends to nodes of mesh.app "
+            '"{app}"; {count} messages were dropped so far. If a node is missing, give all one key '
+            "and one version.",
+            count=count,
             app=self._app,
         )
         self._told, self._next = count, now + PERIOD

@@ -62,6 +62,9 @@ class MeetingCase(SynchronousTestCase):
     The real server with the demo, in memory.
     """
 
+    def set_up(self, server: Server) -> None:
+        demo.setup(server)
+
     def setUp(self) -> None:
         self.reactor = LoopbackUdpReactor()
         self.server = Server(self.reactor)
@@ -69,7 +72,7 @@ class MeetingCase(SynchronousTestCase):
         self.server.setup_as_tcp_server({"port": 7200})
         self.server.setup_as_websocket_server({"port": 7300})
         self.server.setup_as_http_server({"port": 7000})
-        demo.setup(self.server)
+        self.set_up(self.server)
         self.service = self.server.service()
         self.service.startService()
         self.reactor.pump()
@@ -80,6 +83,20 @@ class MeetingCase(SynchronousTestCase):
         self.reactor.advance(60)
         assert stopping is not None
         self.successResultOf(stopping)
+
+
+class NotOfferedTests(MeetingCase):
+    def set_up(self, server: Server) -> None:
+        pass
+
+    def test_not_offered(self) -> None:
+        """Whose application does not let clients use rooms or messages is told how it would."""
+        alice = Person(self, "alice", "TCP")
+        for text, module in (("room create", "rooms"), ("dm bob hello", "dm")):
+            (line,) = alice.types(text, works=False)
+            self.assertIn(f"server.{module}.expose_commands()", line)
+        (line,) = alice.types("2 99")
+        self.assertNotIn("expose", line)
 
 
 class MeetingTests(MeetingCase):

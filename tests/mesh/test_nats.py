@@ -392,9 +392,9 @@ class MembershipTests(NatsMeshTestCase):
         logged = self.logged()
         self.broker.join(stranger := self.broker.node(secrets=("guess",)))
         self.broker.advance(10)
-        said = [line for line in logged if "others than nodes with this mesh.key" in line]
+        said = [line for line in logged if "with another mesh.key" in line]
         self.assertEqual(len(said), 4)
-        self.assertIn('all others of mesh.app "game" one key', said[0])
+        self.assertIn('mesh.app "game"; ', said[0])
         stranger.killed = True
         for node in (self.a, self.b, self.c):
             node.mesh.leave()
