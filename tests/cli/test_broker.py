@@ -3,7 +3,6 @@ Tests of C{diarkis-tw broker}.
 """
 
 import os
-import re
 import signal
 import socket
 import sys
@@ -98,12 +97,23 @@ class BrokerTests(ProcessCase):
 
     def test_port_in_use(self) -> None:
         """
-        A port in use is said, and the status is not 0.
+        A port in use is said, with what to do, and nothing is started.
         """
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = str(taken.getsockname()[1])
             process = self.start("diarkis-tw", "broker", "--port", port)
-            self.assertNotEqual(process.wait(), 0)
-            self.assertIsNotNone(re.search("address already in use", process.output()))
+            self.assertEqual(process.wait(), 1)
+            self.assertIn(f"diarkis-tw broker: port {port} of 127.0.0.1 cannot", process.output())
+            self.assertIn("--port", process.output())
+            self.assertNotIn("nats-server", process.output())
+
+    def test_no_port(self) -> None:
+        """
+        What NATS would take for another port is refused.
+        """
+        for port in ("0", "-1", "65536", "000070001", "x"):
+            process = self.start("diarkis-tw", "broker", "--port", port)
+            self.assertEqual(process.wait(), 2)
+            self.assertIn("argument --port: ", process.output())
