@@ -261,7 +261,7 @@ class Rooms(RoomHooks):
         """
         room = self._rooms.get(room_id)
         if room is None:
-            raise CommandError(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
+            raise CommandError(ErrorCode.ROOM_NOT_FOUND, self._not_here(room_id))
         await self._join(room, user, message, CONDITION_PATIENCE)
         return room
 
@@ -326,6 +326,12 @@ class Rooms(RoomHooks):
             if not answer:
                 raise CommandError(ErrorCode.JOIN_ROOM, "the room does not let you in")
         self._enter(room, user, message)
+
+    def _not_here(self, room_id: str) -> str:
+        _, at, address = room_id.partition("@")
+        if at and address != self._node_address():
+            return "there is no such room here: its id is that of another node's"
+        return "there is no such room"
 
     def _check_join(self, room: Room, user: User) -> None:
         if not room.alive:

@@ -150,6 +150,18 @@ class JoinTests(RoomCase):
             alice.refused(schema.JOIN, schema.Join(room_id=room.id)), ErrorCode.JOIN_ROOM
         )
 
+    def test_another_nodes(self) -> None:
+        """
+        Who has the id of a room of another node learns that this is why.
+        """
+        room, [alice] = self.room("alice")
+        name, _, own = room.id.partition("@")
+        for id, says in ((f"{name}@other", "another node"), (f"x@{own}", "no such room")):
+            joining = Deferred.fromCoroutine(self.rooms.join(id, alice.user))
+            failure = self.failureResultOf(joining, CommandError)
+            self.assertIn(says, str(failure.value))
+            self.assertEqual("another" in str(failure.value), "other" in id)
+
     def test_condition(self) -> None:
         """
         The join condition refuses by a false answer or by its own error.
