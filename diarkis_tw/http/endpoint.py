@@ -115,9 +115,7 @@ class EndpointResource(JsonResource):
             except MeshError as error:
                 if self._complaint.is_due():
                     self.log.warn("a user could not be made: {reason}", reason=str(error))
-                refusal = HttpError(
-                    503, "The game server did not answer in time; try again.", "no_answer"
-                )
+                refusal = self._silence()
                 continue
             match reply.outcome:
                 case UserMade() as made:
@@ -125,6 +123,12 @@ class EndpointResource(JsonResource):
                 case UserRefused(reason, message):
                     refusal = HttpError(503, message, reason)
         raise refusal
+
+    def _silence(self) -> HttpError:
+        if not self._mesh.is_ready:
+            away = "The game servers are out of reach, as no NATS server is reached; try again."
+            return HttpError(503, away, "mesh_away")
+        return HttpError(503, "The game server did not answer in time; try again.", "no_answer")
 
     def _check_client_key(self, request: BoundedRequest) -> None:
         if self._client_key is None:

@@ -414,7 +414,8 @@ class NatsMesh:
                 if answer:
                     self._greet(envelope, answer=False)
             case Leave():
-                self._gone(peer, "has left")
+                self.log.info("mesh: node {address} has left", address=peer.address)
+                self._calls.fail_those_of(peer.address)
                 self._peers.give_up(peer)
 
     def _learn(self, peer: Peer, info: NodeInfo) -> None:
@@ -425,10 +426,6 @@ class NatsMesh:
             what = described(info)
             self.log.info("mesh: node {address} is there: {what}", address=peer.address, what=what)
         peer.info = info
-
-    def _gone(self, peer: Peer, how: str) -> None:
-        self.log.info("mesh: node {address} {how}", address=peer.address, how=how)
-        self._calls.fail_those_of(peer.address)
 
     def _greet(self, envelope: Envelope, *, answer: bool) -> None:
         info = self._own_info()
@@ -461,7 +458,8 @@ class NatsMesh:
             self._stale("it stood still")
         if self._link.is_up and now >= self._hold:
             for peer in self._peers.sweep(now):
-                self._gone(peer, "is silent and given up")
+                self.log.warn("mesh: node {address} is silent and given up", address=peer.address)
+                self._calls.fail_those_of(peer.address)
 
     def _stood_still(self) -> bool:
         return self._clock.seconds() - self._swept > GONE_AFTER

@@ -254,7 +254,7 @@ class TriesTests(ManyNodesCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         for _ in range(20):
-            self.assertRefused(self.ask(), "no_answer", "try again")
+            self.assertRefused(self.ask(), "mesh_away", "no NATS server")
         [line] = [line for line in lines if "could not be made" in str(line["log_format"])]
         self.assertEqual(line["reason"], "CreateUser: no NATS server is reached")
 
