@@ -81,7 +81,7 @@ class Broker:
     @ivar tls: what TLS connections are made with; L{None} = the system's.
     """
 
-    servers: Sequence[str]
+    servers: Sequence[str] = field(repr=False)
     credentials: Credentials | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
