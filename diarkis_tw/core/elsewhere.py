@@ -60,6 +60,11 @@ SEARCHES_MAX: Final = 256
 """Searches at a time: a client may send messages to users whom nobody has, and each one
 asks all nodes."""
 
+QUESTIONS_MAX: Final = 5_000
+"""Nodes asked in one second for users who are searched for, over all searches: about a
+third of a core. Otherwise a few clients who send messages to uids that nobody has would
+cost everybody theirs."""
+
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Uid = Annotated[str, Meta(max_length=UID_MAX_BYTES)]
 Sid = Annotated[bytes, Meta(max_length=SID_SIZE)]
@@ -135,6 +140,7 @@ class Elsewhere:
         self._missed: dict[str, int] = {}
         self._asking: Deferred[object] | None = None
         self._searches = 0
+        self._second = self._questions = 0
         mesh.handle(UserArrived, self._arrived)
         mesh.handle(AskArrived, self._answer)
         mesh.handle(FindUser, lambda find: Found(users.find_uid(find.uid) is not None))
@@ -155,7 +161,7 @@ class Elsewhere:
         Ask all other nodes at once for a user; the first who has it is remembered.
 
         @return: the node's address; L{None} if nobody says so in time.
-        @raise MeshError: too many are being searched for.
+        @raise MeshError: too many are being searched for, or have been within this second.
         """
         own = self._mesh.node_address
         others = {node.address for node in self._mesh.nodes()} - {own}
@@ -163,6 +169,8 @@ class Elsewhere:
             return succeed(None)
         if self._searches >= SEARCHES_MAX:
             raise MeshError(f"{SEARCHES_MAX} users are searched for already")
+        if not self._may_ask(len(others)):
+            raise MeshError(f"{QUESTIONS_MAX} questions for users were asked within a second")
         self._searches += 1
         found: Deferred[str | None] = Deferred()
 
@@ -185,6 +193,16 @@ class Elsewhere:
             asked = self._mesh.request(address, FindUser(uid), Found, SEARCH_TIMEOUT)
             asked.addBoth(answered, address)
         return found
+
+    def _may_ask(self, nodes: int) -> bool:
+        second = self._mesh.time() // 1_000_000
+        if second != self._second:
+            self._second, self._questions = second, 0
+        # One search at least, however many nodes there are.
+        if self._questions and self._questions + nodes > QUESTIONS_MAX:
+            return False
+        self._questions += nodes
+        return True
 
     def ask(self) -> None:
         """

@@ -82,13 +82,18 @@ class Calls:
         """
         A node will not answer any more.
         """
-        for call in list(self._waiting.values()):
-            if call.address == address:
-                call.answer.errback(MeshError(f"node {address} is gone"))
+        self._fail(
+            [call for call in self._waiting.values() if call.address == address],
+            f"node {address} is gone",
+        )
 
     def fail_all(self, why: str) -> None:
         """
         Nobody will.
         """
-        for call in list(self._waiting.values()):
-            call.answer.errback(MeshError(why))
+        self._fail(list(self._waiting.values()), why)
+
+    def _fail(self, calls: list[Call], why: str) -> None:
+        for call in calls:
+            if not call.answer.called:  # what comes of one may end others
+                call.answer.errback(MeshError(why))

@@ -3,6 +3,8 @@ What nats-py leaves open, and a node cannot.
 
   - It encrypts if the server wants that, not if the URL does: it would say the password
     in the clear to whoever answers in the server's place.
+  - To end a connection it first says what waits, for as long as the other end takes
+    nothing; and who waits for room may wait for ever.
   - A frame above what the server takes costs it the connection.
   - asyncio looks up host names in threads which the end of the process waits for, for
     as long as a name server is silent.
@@ -14,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import Error
 
 from diarkis_tw.mesh.envelope import FRAME_MAX
@@ -43,6 +46,20 @@ class StrictClient(Client):
         if most < FRAME_MAX:
             raise Error(f"its max_payload is {most} bytes, and nodes need {FRAME_MAX}")
         return super()._connect_command()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        # The connection is lost, or the server has not answered pings.
+        self.abort()
+        await super()._process_op_err(e)
+
+    def abort(self) -> None:
+        """
+        Cut the connection, and say nothing more.
+        """
+        self._pending = []
+        self._pending_data_size = 0
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
+            self._transport._io_writer.transport.abort()
 
 
 class DaemonThreads(ThreadPoolExecutor):

@@ -67,6 +67,10 @@ CONNECT_TIMEOUT: Final[Seconds] = 2.0
 PING: Final[Seconds] = 2.0
 """Period in which the broker is asked for a sign of life; two may be unanswered."""
 
+ROOM_TIMEOUT: Final[Seconds] = 1.0
+"""How long a frame waits for room in the connection before it is looked whether that is
+still there."""
+
 STOP_TIMEOUT: Final[Seconds] = 2.0
 """How long the end may take, last frames included."""
 
@@ -81,7 +85,7 @@ class Broker:
     @ivar tls: what TLS connections are made with; L{None} = the system's.
     """
 
-    servers: Sequence[str]
+    servers: Sequence[str] = field(repr=False)
     credentials: Credentials | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
@@ -322,6 +326,7 @@ class NatsLink:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     ping_interval=int(PING),
+                    flush_timeout=ROOM_TIMEOUT,
                     no_echo=True,
                     error_cb=failed,
                     closed_cb=closed,
@@ -344,6 +349,7 @@ class NatsLink:
             try:
                 await asyncio.wait_for(client.close(), STOP_TIMEOUT / 2)
             except Exception as error:
+                client.abort()
                 await failed(error)
 
     async def _write(self, client: Client, ended: asyncio.Event) -> None:

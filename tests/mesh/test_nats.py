@@ -546,6 +546,18 @@ class MessageTests(NatsMeshTestCase):
         self.broker.set_up(False)
         self.assertIn("lost", self.failed(asked))
 
+    def test_leaving_as_a_node_is_gone(self) -> None:
+        """
+        Whoever leaves the mesh because a request has failed ends all others as well, once
+        each.
+        """
+        self.b.killed = True
+        first, second = self.ask(self.b), self.ask(self.b)
+        first.addErrback(lambda failure: self.a.mesh.leave())
+        self.broker.advance(4)
+        self.assertIn("leaving", self.failed(second))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_own_end(self) -> None:
         """
         Requests under way fail when this node leaves.

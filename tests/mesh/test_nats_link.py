@@ -28,6 +28,7 @@ from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.mesh.nats_link import (
     BATCH,
     BATCH_BYTES,
+    PING,
     QUEUE_BYTES,
     QUEUE_FRAMES,
     STOP_TIMEOUT,
@@ -320,6 +321,26 @@ class NatsLinkTests(TestCase):
         self.assertNoResult(stopped)
         await stopped
         self.assertLess(time.monotonic() - begun, STOP_TIMEOUT + 0.5)
+
+    async def test_server_hangs(self) -> None:
+        """
+        A server that takes nothing any more is given up for another one, however much
+        there is to say.
+        """
+        other = NatsServer()
+        self.addCleanup(other.stop)
+        self.server.start()
+        link = self.link("a", servers=(self.server.url, other.url))
+        await self.until(lambda: link.is_up)
+        assert self.server.process is not None
+        self.server.process.send_signal(signal.SIGSTOP)
+        await deferToThread(other.start)
+        begun = time.monotonic()
+        while self.changes[-1]:
+            link.publish("b", bytes(FRAME_MAX // 2))
+            await self.pause(0.01)
+            self.assertLess(time.monotonic() - begun, 6 * PING)
+        await self.until(lambda: link.is_up)
 
     async def test_end_of_the_process(self) -> None:
         """

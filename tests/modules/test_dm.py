@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from diarkis_tw.constants import ErrorCode, Status
-from diarkis_tw.core.elsewhere import SEARCH_TIMEOUT, SEARCHES_MAX
+from diarkis_tw.core.elsewhere import QUESTIONS_MAX, SEARCH_TIMEOUT, SEARCHES_MAX
 from diarkis_tw.core.user import User
 from diarkis_tw.errors import CommandError
 from diarkis_tw.mesh.interface import REQUEST_TIMEOUT
@@ -396,6 +396,26 @@ class OtherNodesTests(SynchronousTestCase):
         self.assertNoResult(again := self.send("carol"))
         self.broker.advance(SEARCH_TIMEOUT + 0.1)
         self.failureResultOf(again, CommandError)
+
+    def test_questions_are_bounded(self) -> None:
+        """
+        So many nodes are asked within a second, or a client who sends to uids that
+        nobody has would keep all busy; the next second there are more, and who is known
+        to be somewhere is not searched for.
+        """
+        client = self.connect(1, "carol")
+        elsewhere = self.nodes[0][0].users.elsewhere
+        elsewhere._second = self.nodes[0][2].mesh.time() // 1_000_000
+        elsewhere._questions = QUESTIONS_MAX - 2
+        self.assertIn("zoe is not here", str(self.failureResultOf(self.send("zoe")).value))
+        self.broker.frames.clear()
+        failure = self.failureResultOf(self.send("zoe"), CommandError)
+        self.assertIn("within a second", str(failure.value))
+        self.assertEqual(self.broker.frames, [])
+        self.successResultOf(self.send("carol"))
+        self.assertEqual(len(client.pushes()), 1)
+        self.broker.advance(1)
+        self.assertIn("zoe is not here", str(self.failureResultOf(self.send("zoe")).value))
 
     def test_sender_leaves(self) -> None:
         """
