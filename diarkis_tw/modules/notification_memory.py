@@ -101,12 +101,14 @@ class NotificationMemory:
         found = self._deleted.get(id)
         return found is not None and found[0] > self._clock.seconds()
 
-    def add(self, notification: Notification, everywhere: bool) -> bool:
+    def add(self, notification: Notification, everywhere: bool, *, learned: bool = False) -> bool:
         """
         Remember one.
 
+        @param learned: it was made before and is learned of another node, so that none
+            is forgotten for it: that one would be learned again, and delivered again.
         @return: False if its id is remembered already.
-        @raise NotificationError: too many in too short a time.
+        @raise NotificationError: too many in too short a time, or no room for what is learned.
         """
         now = self._clock.seconds()
         known = self._remembered.get(notification.id)
@@ -118,7 +120,7 @@ class NotificationMemory:
             del self._remembered[notification.id]
         if self.is_deleted(notification.id):
             return False
-        self._make_room(now)
+        self._make_room(now, learned)
         self.latest += 1
         ttl = notification.ttl
         self._remembered[notification.id] = Remembered(
@@ -196,12 +198,14 @@ class NotificationMemory:
             if until > now and mark not in marks:
                 yield id, until - now
 
-    def _make_room(self, now: Seconds) -> None:
+    def _make_room(self, now: Seconds, learned: bool) -> None:
         if len(self._remembered) < REMEMBERED_MOST:
             return
         self.forget()
         if len(self._remembered) < REMEMBERED_MOST:
             return
+        if learned:
+            raise NotificationError(f"{REMEMBERED_MOST} notifications are remembered already")
         # Those of the last seconds may be under way.
         known = self._remembered.values()
         older = [one for one in known if one.made + ROUND_MOST <= now]

@@ -246,14 +246,16 @@ class Notifier:
         """
         learned = [self._memory.delete(id, left) for id, left in found.deleted.items()]
         try:
-            learned += [self._remember(notification, True) for notification in found.alive]
+            learned += [self._remember(one, True, learned=True) for one in found.alive]
         except NotificationError:
             self.refused += 1
             return False
         return any(learned)
 
-    def _remember(self, notification: Notification, everywhere: bool) -> bool:
-        is_new = self._memory.add(notification, everywhere)
+    def _remember(
+        self, notification: Notification, everywhere: bool, *, learned: bool = False
+    ) -> bool:
+        is_new = self._memory.add(notification, everywhere, learned=learned)
         if is_new:
             self._fan_out.start()
         return is_new

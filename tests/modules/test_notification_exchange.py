@@ -232,6 +232,24 @@ class JoinTests(ExchangeCase):
         self.assertIn(self.late.notifier.refused, range(1, 7))
         self.assertLessEqual(self.asked(AskNotifications), 14)
 
+    def test_forgotten_for_another(self) -> None:
+        """
+        What a node had to forget for a new one is not learned again, and not delivered
+        again.
+        """
+        for number in range(REMEMBERED_MOST):
+            self.a.notifier.notify(Notification(f"n{number}", ttl=600 + number), False)
+        self.broker.advance(11)
+        self.a.notify("new", ttl=9000, local=True)
+        self.broker.advance(3)
+        before = len(self.a.first.pushes())
+        self.late.join()
+        self.broker.advance(3)
+        self.a.notifier._exchange._ask(self.b.node.address, in_return=False)  # type: ignore[union-attr]
+        self.broker.advance(3)
+        self.assertEqual(len(self.a.first.pushes()), before)
+        self.assertIn("new", self.a.notifier._memory._remembered)
+
     def test_quiet(self) -> None:
         """
         It takes a few questions each way, and no more while nobody comes.
