@@ -173,7 +173,10 @@ class NatsMesh:
         self._swept = self._clock.seconds()
         self._link.start((self._all, self._to + self._address), self._received, self._changed)
         for loop, period in self._loops:
-            loop.start(period)
+            loop.start(period).addErrback(self._loop_ended)
+
+    def _loop_ended(self, failure: Failure) -> None:
+        self.log.failure("mesh: this node is not heard any more; restart it", failure)
 
     def leave(self) -> Deferred[None]:
         if self._describe is None:

@@ -24,6 +24,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -34,6 +35,7 @@ from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from diarkis_tw.mesh.credentials import Credentials
 from diarkis_tw.mesh.envelope import FRAME_MAX
@@ -198,7 +200,8 @@ class NatsLink:
             if self._loop is None:
                 self._ended.callback(None)
             else:
-                self._loop.call_soon_threadsafe(self._stop)
+                with suppress(RuntimeError):  # it has ended already
+                    self._loop.call_soon_threadsafe(self._stop)
         done: Deferred[None] = Deferred()
 
         def tell(ignored: None) -> None:
@@ -250,6 +253,19 @@ class NatsLink:
             self._up = False
             self._changed(False)
 
+    def _died(self, failure: Failure) -> None:
+        """
+        The thread has ended by a fault of this program.
+        """
+        self.log.failure(
+            "mesh: this node does not look for NATS servers any more; restart it. Players who are "
+            "here stay, other nodes are out of reach.",
+            failure,
+        )
+        if self._up:
+            self._up = False
+            self._changed(False)
+
     # In the thread
 
     def _run(self, loop: asyncio.AbstractEventLoop, subjects: tuple[str, ...]) -> None:
@@ -257,6 +273,8 @@ class NatsLink:
         loop.set_default_executor(DaemonThreads())
         try:
             loop.run_until_complete(self._stay_connected(subjects))
+        except Exception:
+            self._reactor.callFromThread(self._died, Failure())
         finally:
             loop.close()
             self._reactor.callFromThread(self._ended.callback, None)

@@ -133,6 +133,39 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(self.turns(*[BATCH_BYTES // 2] * 5), [2, 2, 1])
 
 
+class FaultTests(SynchronousTestCase):
+    """
+    A fault of this program in the thread.
+    """
+
+    def test_died(self) -> None:
+        """
+        It is logged, nobody takes the link for up, and stopping it does not hang.
+        """
+
+        class Here:
+            def callFromThread(self, call: Callable[..., None], *args: object) -> None:
+                calls.append((call, args))
+
+        class Faulty(NatsLink):
+            async def _stay_connected(self, subjects: tuple[str, ...]) -> None:
+                raise ZeroDivisionError
+
+        calls: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        changes: list[bool] = []
+        link = Faulty(Here(), Broker(()))  # type: ignore[arg-type]
+        link._up = True
+        link.start((), lambda frame: None, changes.append)
+        assert link._thread is not None
+        link._thread.join()
+        for call, args in calls:
+            call(*args)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((link.is_up, changes), (False, [False]))
+        self.assertFalse(link.publish("s", b""))
+        self.successResultOf(link.stop())
+
+
 class NatsLinkTests(TestCase):
     """
     Two links and a server.
