@@ -103,7 +103,7 @@ class SubjectLink(NatsLink):
             self._wake.clear()
             self._out.woken = False
             while not ended.is_set() and (item := self._out.take()) is not None:
-                subject, frame = item
+                subject, frame, _ = item
                 if frame == b"+":
                     self._listening[subject] = await client.subscribe(subject, cb=self._take)
                 elif frame == b"?":

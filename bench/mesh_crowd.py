@@ -30,6 +30,7 @@ from diarkis_tw.constants import NodeState
 from diarkis_tw.mesh.envelope import MESH_VERSION
 from diarkis_tw.mesh.interface import NodeInfo, PublicEndpoint
 from diarkis_tw.mesh.nats import NatsMesh
+from diarkis_tw.mesh.nats_link import CAN_WAIT
 from diarkis_tw.modules.private_message import PrivateMessage
 
 STEP: Final = 0.005
@@ -63,11 +64,12 @@ class Wire:
             self.socket.sendall(f"SUB {subject} {len(self._listeners)}\r\n".encode())
         listeners.append(received)
 
-    def publish(self, subject: str, frame: bytes) -> None:
+    def publish(self, subject: str, frame: bytes, reply: str = "") -> None:
         """
         Send a frame.
         """
-        self.socket.sendall(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(frame), frame))
+        subjects = f"{subject} {reply}".encode()
+        self.socket.sendall(b"PUB %b %d\r\n%b\r\n" % (subjects, len(frame), frame))
 
     def receive(self) -> None:
         """
@@ -124,12 +126,17 @@ class CrowdLink:
         for subject in subjects:
             self._wire.listen(subject, received)
 
-    def publish(self, subject: str, frame: bytes) -> bool:
+    def publish(self, subject: str, frame: bytes, can_wait: bool = False) -> bool:
         """
         Send a frame.
         """
-        self._wire.publish(subject, frame)
+        self._wire.publish(subject, frame, CAN_WAIT if can_wait else "")
         return True
+
+    def look(self) -> None:
+        """
+        Nothing waits here.
+        """
 
     def stop(self) -> Deferred[None]:
         """

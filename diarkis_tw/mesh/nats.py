@@ -36,7 +36,7 @@ from twisted.python.failure import Failure
 
 from diarkis_tw.errors import MeshError, NotSentError
 from diarkis_tw.mesh.calls import Calls
-from diarkis_tw.mesh.envelope import CALLS_MAX, MESH_VERSION, Envelope, Kind, Sealing
+from diarkis_tw.mesh.envelope import MESH_VERSION, Envelope, Kind, Sealing
 from diarkis_tw.mesh.interface import (
     REQUEST_TIMEOUT,
     REQUEST_TIMEOUT_MOST,
@@ -47,7 +47,15 @@ from diarkis_tw.mesh.interface import (
 from diarkis_tw.mesh.local import LocalMesh
 from diarkis_tw.mesh.missed import Missed
 from diarkis_tw.mesh.nats_link import STOP_TIMEOUT, Link
-from diarkis_tw.mesh.peers import GONE_AFTER, HEARTBEAT, SWEEP, Peer, Peers, Verdict
+from diarkis_tw.mesh.peers import (
+    GONE_AFTER,
+    HEARTBEAT,
+    SWEEP,
+    Peer,
+    Peers,
+    Verdict,
+    new_incarnation,
+)
 from diarkis_tw.mesh.strangers import Strangers
 from diarkis_tw.mesh.system import GIVEN_UP, SYSTEM, Beat, GivenUp, Hello, Leave, described
 from diarkis_tw.mesh.time import MeshTime
@@ -58,9 +66,6 @@ REASON_MAX: Final = 512
 
 UPDATE_DELAY: Final[Seconds] = 0.05
 """How late others hear of a change, at most; all within it is one heartbeat."""
-
-_INCARNATION_RANDOM: Final = 22
-"""Bits of chance below the milliseconds in an incarnation."""
 
 
 class NatsMesh:
@@ -120,7 +125,10 @@ class NatsMesh:
         self._on_join: list[Callable[[str], object]] = []
         self._updating: IDelayedCall | None = None
         self._hold = self._swept = 0.0
-        self._loops = [(LoopingCall(self._beat), HEARTBEAT), (LoopingCall(self._sweep), SWEEP)]
+        self._loops = [
+            (LoopingCall(self._beat, True), HEARTBEAT),
+            (LoopingCall(self._sweep), SWEEP),
+        ]
         for loop, _ in self._loops:
             loop.clock = clock
 
@@ -255,11 +263,17 @@ class NatsMesh:
 
     # Sending
 
-    def _broadcast(self, message: msgspec.Struct) -> None:
-        self._post("", 0, Kind.MESSAGE, 0, message)
+    def _broadcast(self, message: msgspec.Struct, can_wait: bool = False) -> None:
+        self._post("", 0, Kind.MESSAGE, 0, message, can_wait)
 
     def _post(
-        self, address: str, incarnation: int, kind: Kind, call: int, message: msgspec.Struct
+        self,
+        address: str,
+        incarnation: int,
+        kind: Kind,
+        call: int,
+        message: msgspec.Struct,
+        can_wait: bool = False,
     ) -> bool:
         """
         @return: False if it was dropped.
@@ -268,7 +282,7 @@ class NatsMesh:
         name = type(message).__name__
         topic = f"mesh.{name}" if f"mesh.{name}" in SYSTEM else name
         body, sealed = self._sealing.encode(message)
-        return self._post_body(address, incarnation, kind, call, topic, sealed, body)
+        return self._post_body(address, incarnation, kind, call, topic, sealed, body, can_wait)
 
     def _post_body(
         self,
@@ -279,6 +293,7 @@ class NatsMesh:
         topic: str,
         sealed: bool,
         body: bytes,
+        can_wait: bool = False,
     ) -> bool:
         self._counter += 1
         frame = self._sealing.frame(
@@ -296,7 +311,8 @@ class NatsMesh:
                 self._time.now(),
             )
         )
-        return self._link.publish(self._to + address if address else self._all, frame)
+        subject = self._to + address if address else self._all
+        return self._link.publish(subject, frame, can_wait)
 
     # Receiving
 
@@ -448,9 +464,9 @@ class NatsMesh:
         self._updating = None
         self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self, can_wait: bool = False) -> None:
         if self._link.is_up and (info := self._own_info()) is not None:
-            self._broadcast(Beat(info, self._said))
+            self._broadcast(Beat(info, self._said), can_wait)
 
     def _sweep(self) -> None:
         now = self._clock.seconds()
@@ -459,6 +475,7 @@ class NatsMesh:
         if stood_still:
             self._hold = now + GONE_AFTER
             self._stale("it stood still")
+        self._link.look()
         if self._link.is_up and now >= self._hold:
             for peer in self._peers.sweep(now):
                 self.log.warn("mesh: node {address} is silent and given up", address=peer.address)
@@ -492,7 +509,7 @@ class NatsMesh:
                 self.log.failure("{what} failed", what=what)
 
     def _renew(self) -> None:
-        fresh = int(self._clock.seconds() * 1000) << _INCARNATION_RANDOM
-        fresh |= int.from_bytes(self._random_bytes(4), "big") >> (32 - _INCARNATION_RANDOM)
-        self._incarnation = min(max(fresh, self._incarnation + 1), CALLS_MAX)
+        self._incarnation = new_incarnation(
+            self._incarnation, self._clock.seconds(), self._random_bytes
+        )
         self._counter = 0

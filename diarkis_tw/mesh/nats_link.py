@@ -73,6 +73,10 @@ ROOM_TIMEOUT: Final[Seconds] = 1.0
 """How long a frame waits for room in the connection before it is looked whether that is
 still there."""
 
+CAN_WAIT: Final = "wait"
+"""The reply subject of frames that can wait. Waking the reactor for one costs more than
+handling it, and of fifty nodes fifty heartbeats come each second."""
+
 STOP_TIMEOUT: Final[Seconds] = 2.0
 """How long the end may take, last frames included."""
 
@@ -116,11 +120,18 @@ class Link(Protocol):
         @param changed: called with whether there is a connection now.
         """
 
-    def publish(self, subject: str, frame: bytes) -> bool:
+    def publish(self, subject: str, frame: bytes, can_wait: bool = False) -> bool:
         """
         Send a frame.
 
+        @param can_wait: whoever gets it need not handle it before it looks, or before
+            something comes that cannot wait.
         @return: False if it was dropped.
+        """
+
+    def look(self) -> None:
+        """
+        Handle what could wait.
         """
 
     def stop(self) -> "Deferred[None]":
@@ -180,8 +191,8 @@ class NatsLink:
         )
         self._thread.start()
 
-    def publish(self, subject: str, frame: bytes) -> bool:
-        if not self._up or not self._out.put(subject, frame):
+    def publish(self, subject: str, frame: bytes, can_wait: bool = False) -> bool:
+        if not self._up or not self._out.put(subject, frame, CAN_WAIT if can_wait else ""):
             self.dropped_out += 1
             return False
         if not self._out.woken:
@@ -189,6 +200,10 @@ class NatsLink:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(self._wake_up)
         return True
+
+    def look(self) -> None:
+        if self._in and not self._in.woken:
+            self._drain()
 
     def stop(self) -> Deferred[None]:
         """
@@ -385,7 +400,7 @@ class NatsLink:
         if len(message.data) > FRAME_MAX or not self._in.put(message.subject, message.data):
             self.dropped_in += 1
             return
-        if not self._in.woken:
+        if not self._in.woken and message.reply != CAN_WAIT:
             self._in.woken = True
             self._reactor.callFromThread(self._drain)
 
@@ -401,21 +416,24 @@ class _Queue:
 
     def __init__(self) -> None:
         self.woken = False
-        self._items: deque[tuple[str, bytes]] = deque()
+        self._items: deque[tuple[str, bytes, str]] = deque()
         # Two counters, as two threads must not write one.
         self._put = 0
         self._taken = 0
 
-    def put(self, subject: str, frame: bytes) -> bool:
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, subject: str, frame: bytes, reply: str = "") -> bool:
         if len(self._items) >= QUEUE_FRAMES:
             return False
         if self._put - self._taken + len(frame) > QUEUE_BYTES:
             return False
         self._put += len(frame)
-        self._items.append((subject, frame))
+        self._items.append((subject, frame, reply))
         return True
 
-    def take(self) -> tuple[str, bytes] | None:
+    def take(self) -> tuple[str, bytes, str] | None:
         try:
             item = self._items.popleft()
         except IndexError:

@@ -11,11 +11,12 @@ Rules:
     it come back, it is told, and comes as a new one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from diarkis_tw.mesh.envelope import Envelope, ReplayWindow
+from diarkis_tw.mesh.envelope import CALLS_MAX, Envelope, ReplayWindow
 from diarkis_tw.mesh.interface import NodeInfo
 from diarkis_tw.units import Seconds
 
@@ -38,6 +39,22 @@ GIVEN_UP_MAX: Final = 4096
 TOLD_MAX: Final = 1024
 """Incarnations that are told something within L{HEARTBEAT}: a stranger who repeats old
 frames must not make this node talk."""
+
+
+_INCARNATION_RANDOM: Final = 22
+"""Bits of chance below the milliseconds in an incarnation."""
+
+
+def new_incarnation(last: int, now: Seconds, random_bytes: Callable[[int], bytes]) -> int:
+    """
+    A number for the next life of a node.
+
+    @param last: of the life before; 0 = there was none.
+    @return: more than C{last}.
+    """
+    fresh = int(now * 1000) << _INCARNATION_RANDOM
+    fresh |= int.from_bytes(random_bytes(4), "big") >> (32 - _INCARNATION_RANDOM)
+    return min(max(fresh, last + 1), CALLS_MAX)
 
 
 class Verdict(Enum):

@@ -278,7 +278,7 @@ class AwayTests(SeveralNodesCase):
         publish = self.a.link.publish
         own = self.b.fake.address
         self.a.link.publish = (  # type: ignore[method-assign]
-            lambda subject, frame: subject.endswith(own) or publish(subject, frame)
+            lambda subject, *frame: subject.endswith(own) or publish(subject, *frame)
         )
         self.pass_time(5)
         self.assertEqual(set(self.owners()), {self.a, self.b})

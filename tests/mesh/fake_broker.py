@@ -49,10 +49,15 @@ class FakeLink:
         if self.broker.is_up:
             changed(True)
 
-    def publish(self, subject: str, frame: bytes) -> bool:
+    def publish(self, subject: str, frame: bytes, can_wait: bool = False) -> bool:
         if self.is_up and not self.cut:
             self.broker.publish(subject, frame, self)
         return self.is_up
+
+    def look(self) -> None:
+        """
+        Nothing waits here.
+        """
 
     def stop(self) -> Deferred[None]:
         self.stopped = True

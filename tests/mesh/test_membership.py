@@ -176,7 +176,7 @@ class MembershipTests(NatsMeshTestCase):
         anew.
         """
         link = self.b.link
-        publish, link.publish = link.publish, lambda subject, frame: False  # type: ignore[method-assign]
+        publish, link.publish = link.publish, lambda *frame: False  # type: ignore[method-assign]
         self.broker.advance(5)
         self.assertEqual(self.a.seen(), {self.c.address})
         link.publish = publish  # type: ignore[method-assign]
@@ -252,7 +252,7 @@ class MembershipTests(NatsMeshTestCase):
         Should this program fail where it says that it lives, that is in the log.
         """
 
-        def publish(subject: str, frame: bytes) -> bool:
+        def publish(subject: str, frame: bytes, can_wait: bool = False) -> bool:
             raise HandlerFault
 
         self.a.link.publish = publish  # type: ignore[method-assign]

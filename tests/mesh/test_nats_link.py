@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import nats
 from twisted.internet import reactor
@@ -28,6 +29,7 @@ from diarkis_tw.mesh.envelope import FRAME_MAX
 from diarkis_tw.mesh.nats_link import (
     BATCH,
     BATCH_BYTES,
+    CAN_WAIT,
     PING,
     QUEUE_BYTES,
     QUEUE_FRAMES,
@@ -63,7 +65,7 @@ class QueueTests(SynchronousTestCase):
         queue = nats_link._Queue()
         for frame in (b"1", b"2"):
             self.assertTrue(queue.put("s", frame))
-        self.assertEqual([queue.take() for _ in range(3)], [("s", b"1"), ("s", b"2"), None])
+        self.assertEqual([queue.take() for _ in range(3)], [("s", b"1", ""), ("s", b"2", ""), None])
 
     def test_frames_are_bounded(self) -> None:
         """
@@ -131,6 +133,49 @@ class BatchTests(SynchronousTestCase):
         Of large ones fewer.
         """
         self.assertEqual(self.turns(*[BATCH_BYTES // 2] * 5), [2, 2, 1])
+
+
+class WaitingTests(SynchronousTestCase):
+    """
+    Frames that need not wake the reactor.
+    """
+
+    def setUp(self) -> None:
+        self.wakes: list[Callable[[], None]] = []
+        reactor = SimpleNamespace(callFromThread=self.wakes.append)
+        self.link = NatsLink(cast(Any, reactor), Broker(()))
+        self.handled: list[bytes] = []
+        self.link._received = self.handled.append
+
+    def come(self, frame: bytes, reply: str) -> None:
+        """
+        Have the thread take a frame.
+        """
+        message = SimpleNamespace(subject="s", data=frame, reply=reply)
+        self.successResultOf(Deferred.fromCoroutine(self.link._take(cast(Any, message))))
+
+    def test_look(self) -> None:
+        """
+        They are handled when somebody looks.
+        """
+        self.come(b"1", CAN_WAIT)
+        self.come(b"2", CAN_WAIT)
+        self.assertEqual((self.wakes, self.handled), ([], []))
+        self.link.look()
+        self.assertEqual((self.wakes, self.handled), ([], [b"1", b"2"]))
+
+    def test_order(self) -> None:
+        """
+        What cannot wait brings those before it along, in order; once is enough.
+        """
+        self.come(b"1", CAN_WAIT)
+        self.come(b"2", "")
+        self.come(b"3", CAN_WAIT)
+        self.link.look()
+        self.assertEqual(self.handled, [])
+        [wake] = self.wakes
+        wake()
+        self.assertEqual(self.handled, [b"1", b"2", b"3"])
 
 
 class FaultTests(SynchronousTestCase):
