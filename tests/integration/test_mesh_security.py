@@ -2,7 +2,6 @@
 Who gets in: to the broker by TLS and a password, to the mesh by its key.
 """
 
-import signal
 
 from diarkis_tw.testing.certificates import Authority
 from tests.integration.cluster import ClusterCase, Node
@@ -107,5 +106,5 @@ class KeyTests(ClusterCase):
                 self.until_told(player, lambda told, n=count: len(told.others) == n)  # type: ignore[misc]
             for old, player in zip(before, players, strict=False):
                 player.send(player.raw.close())
-                old.process.signal(signal.SIGTERM)
+                self.assertStops(old.process)
             players, before = players[-1:], [node]

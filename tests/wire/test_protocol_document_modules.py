@@ -173,5 +173,6 @@ class ModulesTests(SynchronousTestCase):
                 "rooms that a random join tries": f"{rooms.CANDIDATES}",
                 "a decision whether somebody may join": f"{rooms.CONDITION_PATIENCE:.0f} s",
                 "users that a user is connected with": f"{dm_module.PEERS_MAX}",
+                "a decision about a direct message": f"{dm_module.HOOK_PATIENCE:.0f} s",
             },
         )
