@@ -2,7 +2,6 @@
 Who gets in: to the broker by TLS and a password, to the mesh by its key.
 """
 
-
 from diarkis_tw.testing.certificates import Authority
 from tests.integration.cluster import ClusterCase, Node
 from tests.integration.process import Player, wait_until
