@@ -23,9 +23,10 @@ from twisted.logger import Logger
 
 from diarkis_tw.connector.external import ExternalServer
 from diarkis_tw.core.node import Node
-from diarkis_tw.errors import HttpError, StartError
+from diarkis_tw.errors import HttpError, RemoteProtocolError, StartError
 from diarkis_tw.http.json_resource import BoundedRequest, JsonResource, require_method
 from diarkis_tw.net.free_port import free_port
+from diarkis_tw.wire.json_text import refuse_duplicates
 
 CCU_MOST: Final = 1_000_000
 """More players than that on one server are a mistake."""
@@ -185,8 +186,10 @@ class ConnectorResource(JsonResource):
 
 def _parse(body: bytes, kind: type[_B], example: str) -> _B:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        value = msgspec.json.decode(body, type=kind)
+        refuse_duplicates(body)
+        return value
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, RemoteProtocolError) as error:
         raise HttpError(
             400, f"The body must be a JSON object such as {example}: {error}.", "bad_body"
         ) from None

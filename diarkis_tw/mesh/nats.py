@@ -496,6 +496,8 @@ class NatsMesh:
     def _stale(self, why: str) -> None:
         self.log.warn("mesh: this node was given up by others, as {why}; it joins anew", why=why)
         self._renew()
+        # Answers would be for the incarnation that is over.
+        self._calls.fail_all("this node was given up by others and joins anew")
         self._call_each("an on_stale callback", self._on_stale)
         self._beat()
 

@@ -113,6 +113,7 @@ class BodyTests(ConnectorCase):
             ("ready", b'{"port":7777.5}', "$.port"),
             ("ready", b'{"port":true}', "$.port"),
             ("ready", b'{"port":7777,"ccu":1}', "unknown field `ccu`"),
+            ("ready", b'{"port":7777,"port":7778}', "a key twice"),
             ("health", b'{"port":7777}', "missing required field `ccu`"),
             ("health", b'{"port":7777,"ccu":-1}', "$.ccu"),
             ("health", b'{"port":7777,"ccu":1000001}', "$.ccu"),

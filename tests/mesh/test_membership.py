@@ -11,7 +11,7 @@ from diarkis_tw.mesh.interface import Mesh, NodeInfo, PublicEndpoint
 from diarkis_tw.mesh.nats_link import STOP_TIMEOUT
 from diarkis_tw.mesh.system import Beat
 from tests.mesh.fake_broker import FakeBroker
-from tests.mesh.nats_case import Answer, Ask, HandlerFault, NatsMeshTestCase
+from tests.mesh.nats_case import Answer, Ask, HandlerFault, NatsMeshTestCase, Other
 
 
 class MembershipTests(NatsMeshTestCase):
@@ -183,6 +183,21 @@ class MembershipTests(NatsMeshTestCase):
         self.broker.advance(1.2)
         self.all_see_all(self.a, self.b, self.c)
         self.assertEqual(len(self.b.stale), 1)
+
+    def test_requests_of_a_life_that_is_over(self) -> None:
+        """
+        Whoever asked before a node joined anew need not wait for the answer, which is for
+        the incarnation that is over.
+        """
+        self.c.mesh.handle(Other, lambda other: Deferred())
+        asked = self.b.mesh.request(self.c.address, Other(), Answer, 60)
+        link = self.b.link
+        publish, link.publish = link.publish, lambda *frame: False  # type: ignore[method-assign]
+        self.broker.advance(5)
+        self.assertNoResult(asked)
+        link.publish = publish  # type: ignore[method-assign]
+        self.broker.advance(1.2)
+        self.assertIn("joins anew", self.failed(asked))
 
     def test_gave_each_other_up(self) -> None:
         """
