@@ -2,6 +2,8 @@
 The client against the real server, both in memory: what the transports have in common.
 """
 
+from abc import ABC, abstractmethod
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +15,7 @@ from diarkis_tw.testing.loopback import LoopbackReactor
 URL = "http://127.0.0.1:7000"
 
 
-class RealServerCase(SynchronousTestCase):
+class RealServerCase(SynchronousTestCase, ABC):
     """
     Starts a server, and connects clients over one transport.
 
@@ -59,11 +61,11 @@ class RealServerCase(SynchronousTestCase):
         self.service.startService()
         self.reactor.pump()
 
+    @abstractmethod
     def listen(self, **options):
         """
         Set the transport up.
         """
-        raise NotImplementedError
 
     def stop(self):
         stopping = self.service.stopService()

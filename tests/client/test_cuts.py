@@ -4,6 +4,7 @@ A thousand cuts of each transport, at any byte.
 The real client and the real server, in memory; the same seed cuts at the same place.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -105,7 +106,35 @@ class StreamRun(CutRun):
             end.cut_in = self.random.randrange(self.early)
 
 
-class StreamCutTests:
+class ManyCuts(ABC):
+    """
+    The same checks at four sets of places.
+    """
+
+    @abstractmethod
+    def check(self, seed):
+        """
+        Cut at many places.
+        """
+
+    def test_first(self):
+        """A user who is cut off anywhere comes back; what may be lost is bounded."""
+        self.check(1)
+
+    def test_second(self):
+        """The same at other places."""
+        self.check(2)
+
+    def test_third(self):
+        """And at others."""
+        self.check(3)
+
+    def test_fourth(self):
+        """And at others."""
+        self.check(4)
+
+
+class StreamCutTests(ManyCuts):
     """
     What does not depend on the stream.
     """
@@ -125,22 +154,6 @@ class StreamCutTests:
         self.assertGreater(len(run.given_up), CUTS // 10)
         self.assertLessEqual(len(run.reactor.calls), resting)
         self.assertEqual([link for link in run.reactor.links if link.open], [])
-
-    def test_first(self):
-        """A user whose connection is cut at any byte comes back; what may be lost is bounded."""
-        self.check(1)
-
-    def test_second(self):
-        """The same at other places."""
-        self.check(2)
-
-    def test_third(self):
-        """And at others."""
-        self.check(3)
-
-    def test_fourth(self):
-        """And at others."""
-        self.check(4)
 
 
 class TcpCutTests(StreamCutTests, SynchronousTestCase):
@@ -252,7 +265,7 @@ class UdpRun(CutRun):
         return ((0.0, datagram),)
 
 
-class UdpCutTests(SynchronousTestCase):
+class UdpCutTests(ManyCuts, SynchronousTestCase):
     """
     UDP.
     """
@@ -289,19 +302,3 @@ class UdpCutTests(SynchronousTestCase):
         run.reactor.advance(8)
         self.assertEqual((run.events, run.left), (["reconnecting", CloseCode.UNKNOWN], [UID]))
         self.assertEqual((run.up.withdraw(2), run.wrong), (True, []))
-
-    def test_first(self):
-        """A user whose datagrams vanish for a while comes back; what may be lost is bounded."""
-        self.check(1)
-
-    def test_second(self):
-        """The same at other places."""
-        self.check(2)
-
-    def test_third(self):
-        """And at others."""
-        self.check(3)
-
-    def test_fourth(self):
-        """And at others."""
-        self.check(4)
